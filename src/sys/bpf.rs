@@ -1,0 +1,1 @@
+//! BPF programs that decide on access to devices in cgroup v2.
