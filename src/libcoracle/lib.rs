@@ -1,1 +1,5 @@
+pub mod id;
+pub mod signal;
 
+pub use id::ContainerId;
+pub use signal::Signal;
