@@ -1,4 +1,5 @@
 pub mod id;
+pub mod ops;
 pub mod signal;
 
 pub use id::ContainerId;

@@ -1,0 +1,346 @@
+//! What this build can do, whatever host it runs on (runtime-spec `features.md`).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// The oldest `ociVersion` that is understood.
+pub const OCI_VERSION_MIN: &str = "1.0.0";
+/// The version of the runtime specification this runtime follows.
+pub const OCI_VERSION: &str = "1.3.0";
+
+/// The document `coracle features` prints. Lists are in the order they are declared, so that two builds can be
+/// compared as text.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Features {
+    oci_version_min: &'static str,
+    oci_version_max: &'static str,
+    hooks: &'static [&'static str],
+    mount_options: Vec<&'static str>,
+    linux: Linux,
+    annotations: BTreeMap<&'static str, String>,
+    potentially_unsafe_config_annotations: &'static [&'static str],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Linux {
+    namespaces: &'static [&'static str],
+    capabilities: &'static [&'static str],
+    cgroup: Cgroup,
+    seccomp: Seccomp,
+    apparmor: Enabled,
+    selinux: Enabled,
+    intel_rdt: IntelRdt,
+    memory_policy: MemoryPolicy,
+    mount_extensions: MountExtensions,
+    net_devices: Enabled,
+}
+
+#[derive(Debug, Serialize)]
+struct Enabled {
+    enabled: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cgroup {
+    v1: bool,
+    v2: bool,
+    systemd: bool,
+    systemd_user: bool,
+    rdma: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Seccomp {
+    enabled: bool,
+    actions: &'static [&'static str],
+    operators: &'static [&'static str],
+    archs: &'static [&'static str],
+    known_flags: &'static [&'static str],
+    supported_flags: &'static [&'static str],
+}
+
+#[derive(Debug, Serialize)]
+struct IntelRdt {
+    enabled: bool,
+    schemata: bool,
+    monitoring: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct MemoryPolicy {
+    modes: &'static [&'static str],
+    flags: &'static [&'static str],
+}
+
+#[derive(Debug, Serialize)]
+struct MountExtensions {
+    idmap: Enabled,
+}
+
+/// The features of this build.
+pub fn features() -> Features {
+    Features {
+        oci_version_min: OCI_VERSION_MIN,
+        oci_version_max: OCI_VERSION,
+        hooks: &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+        mount_options: MOUNT_OPTIONS.to_vec(),
+        linux: Linux {
+            namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+            capabilities: CAPABILITIES,
+            cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
+            seccomp: Seccomp {
+                enabled: true,
+                actions: SECCOMP_ACTIONS,
+                operators: SECCOMP_OPERATORS,
+                archs: SECCOMP_ARCHS,
+                known_flags: SECCOMP_FLAGS,
+                supported_flags: SECCOMP_FLAGS,
+            },
+            apparmor: Enabled { enabled: true },
+            selinux: Enabled { enabled: true },
+            intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
+            memory_policy: MemoryPolicy { modes: MEMORY_MODES, flags: MEMORY_FLAGS },
+            mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
+            net_devices: Enabled { enabled: true },
+        },
+        annotations: annotations(),
+        potentially_unsafe_config_annotations: &["bundle", "org.systemd.property.", "org.criu.config"],
+    }
+}
+
+/// Tools that test for abilities of runc look at its annotations; its specification lets others give the version
+/// they stand in for, and asks them not to give a commit.
+fn annotations() -> BTreeMap<&'static str, String> {
+    let mut map = BTreeMap::from([
+        ("org.opencontainers.runc.checkpoint.enabled", "false".to_owned()),
+        ("org.opencontainers.runc.version", "1.5.1".to_owned()),
+    ]);
+    if let Some(version) = libseccomp_version() {
+        map.insert("io.github.seccomp.libseccomp.version", version);
+    }
+    map
+}
+
+/// The version of the libseccomp this binary was linked with, as `2.5.4`.
+pub fn libseccomp_version() -> Option<String> {
+    let version = libseccomp::ScmpVersion::current().ok()?;
+    Some(format!("{}.{}.{}", version.major, version.minor, version.micro))
+}
+
+const MOUNT_OPTIONS: &[&str] = &[
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "sync",
+    "tmpcopyup",
+    "unbindable",
+];
+
+/// In the order of their numbers (capabilities(7)).
+const CAPABILITIES: &[&str] = &[
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+const SECCOMP_ACTIONS: &[&str] = &[
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_TRAP",
+];
+
+const SECCOMP_OPERATORS: &[&str] =
+    &["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"];
+
+const SECCOMP_ARCHS: &[&str] = &[
+    "SCMP_ARCH_AARCH64",
+    "SCMP_ARCH_ARM",
+    "SCMP_ARCH_LOONGARCH64",
+    "SCMP_ARCH_MIPS",
+    "SCMP_ARCH_MIPS64",
+    "SCMP_ARCH_MIPS64N32",
+    "SCMP_ARCH_MIPSEL",
+    "SCMP_ARCH_MIPSEL64",
+    "SCMP_ARCH_MIPSEL64N32",
+    "SCMP_ARCH_PPC",
+    "SCMP_ARCH_PPC64",
+    "SCMP_ARCH_PPC64LE",
+    "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_S390",
+    "SCMP_ARCH_S390X",
+    "SCMP_ARCH_X32",
+    "SCMP_ARCH_X86",
+    "SCMP_ARCH_X86_64",
+];
+
+const SECCOMP_FLAGS: &[&str] = &[
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
+const MEMORY_MODES: &[&str] = &[
+    "MPOL_BIND",
+    "MPOL_DEFAULT",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_PREFERRED",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
+];
+
+const MEMORY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted_and_unique(list: &[&str]) -> bool {
+        list.windows(2).all(|pair| pair[0] < pair[1])
+    }
+
+    #[test]
+    fn reads_back_as_the_specification_types_it() {
+        let text = serde_json::to_string(&features()).unwrap();
+        let read: oci_spec::runtime::Features = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.oci_version_min(), OCI_VERSION_MIN);
+        assert_eq!(read.oci_version_max(), OCI_VERSION);
+        let linux = read.linux().as_ref().unwrap();
+        assert_eq!(linux.namespaces().as_ref().unwrap().len(), 8);
+        assert_eq!(linux.mount_extensions().as_ref().unwrap().idmap().as_ref().unwrap().enabled(), &Some(true));
+        assert!(!text.contains("null"), "a key that is not known is left out: {text}");
+    }
+
+    #[test]
+    fn every_name_is_one_the_configuration_may_contain() {
+        for name in CAPABILITIES {
+            serde_json::from_str::<oci_spec::runtime::Capability>(&format!("{name:?}")).unwrap();
+        }
+        for name in SECCOMP_OPERATORS {
+            serde_json::from_str::<oci_spec::runtime::LinuxSeccompOperator>(&format!("{name:?}")).unwrap();
+        }
+        for name in SECCOMP_FLAGS {
+            serde_json::from_str::<oci_spec::runtime::LinuxSeccompFilterFlag>(&format!("{name:?}")).unwrap();
+        }
+        for name in MEMORY_MODES {
+            serde_json::from_str::<oci_spec::runtime::MemoryPolicyModeType>(&format!("{name:?}")).unwrap();
+        }
+        for name in MEMORY_FLAGS {
+            serde_json::from_str::<oci_spec::runtime::MemoryPolicyFlagType>(&format!("{name:?}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn lists_are_complete_and_ordered() {
+        assert_eq!(CAPABILITIES.len(), 41);
+        for list in [SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, SECCOMP_FLAGS, MEMORY_MODES, MEMORY_FLAGS] {
+            assert!(sorted_and_unique(list), "{list:?}");
+        }
+        assert!(sorted_and_unique(&features().mount_options));
+        assert_eq!(features().mount_options.len(), 60);
+    }
+}
