@@ -1,1 +1,40 @@
-//! Harness.
+//! Harness of the integration tests: a bundle is the default configuration and a patch, a container deletes itself,
+//! an output must be judged. Nothing here knows how a runtime works inside; any program with runc's command line can be
+//! put in its place by the variable `CORACLE`.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
+
+mod bundle;
+mod call;
+mod container;
+mod coverage;
+mod host;
+mod json;
+mod leaks;
+mod options;
+mod output;
+mod registry;
+mod runner;
+mod runtime;
+mod terminal;
+
+pub use bundle::Bundle;
+pub use call::{Call, Running};
+pub use container::Container;
+pub use host::{Skip, need};
+pub use json::{Facts, merge};
+pub use output::Output;
+pub use registry::{Context, Test, test};
+pub use runner::main;
+pub use runtime::Coracle;
+pub use terminal::{ConsoleSocket, Pty};
+
+/// Skips the rest of the test, with the reason, when a need of it is not met: `requires!(need::controller("pids"))`.
+#[macro_export]
+macro_rules! requires {
+    ($need:expr) => {
+        if let Err(reason) = $need {
+            std::panic::panic_any($crate::Skip(reason));
+        }
+    };
+}

@@ -1,0 +1,132 @@
+//! A container that is deleted when the test is done with it.
+
+use std::ffi::OsStr;
+use std::time::{Duration, Instant};
+
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::call::{Call, Running};
+use crate::output::Output;
+use crate::runtime::Coracle;
+
+/// A container id, with the output of its program when it was detached.
+#[derive(Debug)]
+pub struct Container {
+    id: String,
+    coracle: Coracle,
+    running: Option<Running>,
+    pid: Option<i32>,
+}
+
+impl Container {
+    /// Stands for the id, whether there is such a container or not yet.
+    pub fn named(coracle: &Coracle, id: &str) -> Container {
+        Container { id: id.into(), coracle: coracle.clone(), running: None, pid: None }
+    }
+
+    /// Waits for the verb that makes it and keeps its streams, which the container inherited.
+    #[track_caller]
+    pub fn attach(&mut self, mut running: Running) -> Output {
+        let output = running.wait();
+        self.running = Some(running);
+        if output.code == 0 {
+            self.pid = self.state()["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);
+        }
+        output
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The host's pid of its first process; panics when `create` or `run` did not succeed.
+    #[track_caller]
+    pub fn pid(&self) -> i32 {
+        self.pid.expect("a container with a process")
+    }
+
+    /// A call of a verb with the id after it, to be completed.
+    pub fn call(&self, verb: &str) -> Call {
+        self.coracle.call([verb]).arg(&self.id)
+    }
+
+    /// `start`.
+    pub fn start(&self) -> Output {
+        self.call("start").run()
+    }
+
+    /// `kill ID SIGNAL`.
+    pub fn kill(&self, signal: &str) -> Output {
+        self.call("kill").arg(signal).run()
+    }
+
+    /// `delete`.
+    pub fn delete(&self) -> Output {
+        self.call("delete").run()
+    }
+
+    /// `exec ID ARGS…`.
+    pub fn exec<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
+        self.call("exec").args(args).run()
+    }
+
+    /// `exec OPTIONS ID ARGS…`.
+    pub fn exec_with(&self, options: &[&str], args: &[&str]) -> Output {
+        self.coracle.call(["exec"]).args(options).arg(&self.id).args(args).run()
+    }
+
+    /// The answer of `state`, which must succeed.
+    #[track_caller]
+    pub fn state(&self) -> Value {
+        self.call("state").run().json()
+    }
+
+    /// The status that `state` tells.
+    #[track_caller]
+    pub fn status(&self) -> String {
+        self.state()["status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until the first process has ended; its exit code, or 128 and the number of the signal that killed it.
+    ///
+    /// The harness is the child subreaper, so that a detached container's process becomes its child.
+    #[track_caller]
+    pub fn wait(&mut self) -> i32 {
+        let pid = Pid::from_raw(self.pid());
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => return code,
+                Ok(WaitStatus::Signaled(_, signal, _)) => return 128 + signal as i32,
+                Ok(_) => std::thread::sleep(Duration::from_millis(2)),
+                Err(error) => panic!("wait for {pid}: {error}"),
+            }
+            assert!(Instant::now() < end, "container {} did not end", self.id);
+        }
+    }
+
+    /// The next line the detached container wrote to standard output.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        self.running.as_mut().expect("a detached container").line()
+    }
+
+    /// All output until its end.
+    #[track_caller]
+    pub fn output(&mut self) -> Output {
+        self.running.as_mut().expect("a detached container").rest()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Unknown ids are no error with --force; a test that got this far has judged all it wanted to.
+        let deleted = std::panic::catch_unwind(|| self.coracle.call(["delete", "--force"]).arg(&self.id).run());
+        if !std::thread::panicking() && deleted.is_err() {
+            eprintln!("delete --force {} did not end", self.id);
+        }
+    }
+}

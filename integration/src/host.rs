@@ -1,0 +1,78 @@
+//! What the machine can do: needs of tests.
+
+/// Why a test cannot run here.
+#[derive(Debug)]
+pub struct Skip(pub String);
+
+/// Needs, for `requires!`.
+pub mod need {
+    use std::fs;
+    use std::path::Path;
+
+    fn met(holds: bool, reason: impl Into<String>) -> Result<(), String> {
+        if holds { Ok(()) } else { Err(reason.into()) }
+    }
+
+    fn there(path: impl AsRef<Path>) -> bool {
+        fs::symlink_metadata(path).is_ok()
+    }
+
+    /// The caller's user id is 0.
+    pub fn root() -> Result<(), String> {
+        met(nix::unistd::geteuid().is_root(), "needs root")
+    }
+
+    /// A program is installed.
+    pub fn program(path: &str) -> Result<(), String> {
+        met(there(path), format!("{path} is not installed"))
+    }
+
+    /// A path is there on the host.
+    pub fn path(path: &str) -> Result<(), String> {
+        met(there(path), format!("{path} is not there"))
+    }
+
+    /// A cgroup v1 controller is mounted below /sys/fs/cgroup.
+    pub fn v1(controller: &str) -> Result<(), String> {
+        met(there(format!("/sys/fs/cgroup/{controller}/cgroup.procs")), format!("no cgroup v1 controller {controller}"))
+    }
+
+    /// A cgroup v2 controller can be had in a plain v2 tree.
+    pub fn v2(controller: &str) -> Result<(), String> {
+        let lists = ["/sys/fs/cgroup/unified/cgroup.controllers", "/sys/fs/cgroup/cgroup.controllers"];
+        let text = lists.iter().find_map(|list| fs::read_to_string(list).ok()).unwrap_or_default();
+        met(text.split_whitespace().any(|word| word == controller), format!("no cgroup v2 controller {controller}"))
+    }
+
+    /// cgroup v2 is mounted somewhere.
+    pub fn unified() -> Result<(), String> {
+        let lists = ["/sys/fs/cgroup/unified/cgroup.controllers", "/sys/fs/cgroup/cgroup.controllers"];
+        met(lists.iter().any(there), "no cgroup v2 tree")
+    }
+
+    /// The caller holds a capability of this number.
+    pub fn capability(number: u32) -> Result<(), String> {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let held = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+        met(held.is_some_and(|held| held >> number & 1 == 1), format!("the caller lacks capability {number}"))
+    }
+
+    /// The kernel knows a file system.
+    pub fn filesystem(name: &str) -> Result<(), String> {
+        let text = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        met(text.split_whitespace().any(|word| word == name), format!("no file system {name} in this kernel"))
+    }
+
+    /// More than this many processors are online.
+    pub fn processors(more_than: usize) -> Result<(), String> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        met(count > more_than, format!("only {count} processors"))
+    }
+
+    /// The runtime under test accepts a verb.
+    pub fn verb(context: &crate::Context, verb: &str) -> Result<(), String> {
+        let help = context.coracle().bare().arg("--help").run();
+        let named = help.stdout.split_whitespace().any(|word| word.trim_end_matches(',') == verb);
+        met(named, format!("{} has no verb {verb}", context.version()))
+    }
+}

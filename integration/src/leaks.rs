@@ -1,0 +1,80 @@
+//! What a run may not leave behind: mounts, cgroups, processes, state directories, temporary files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// Places where a runtime keeps things, of which only what carries the token of this run is looked at.
+const PLACES: [&str; 8] =
+    ["/run", "/run/runc", "/run/crun", "/run/coracle", "/tmp", "/var/tmp", "/dev/shm", "/sys/class/net"];
+
+/// A sorted list of everything found; the difference of two is what leaked in between.
+#[derive(Debug)]
+pub struct Snapshot(BTreeSet<String>);
+
+impl Snapshot {
+    /// Looks at the host. `token` is part of the name of everything this run makes.
+    pub fn take(token: &str) -> Snapshot {
+        let mut found = BTreeSet::new();
+        found.extend(mounts().into_iter().map(|(id, point)| format!("mount {id} on {point}")));
+        cgroups(Path::new("/sys/fs/cgroup"), token, &mut found);
+        for place in PLACES {
+            let names = fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.file_name());
+            let names = names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.contains(token));
+            found.extend(names.map(|name| format!("{place}/{name}")));
+        }
+        found.extend(children());
+        Snapshot(found)
+    }
+
+    /// What is there now and was not before.
+    pub fn since(&self, before: &Snapshot) -> Vec<String> {
+        self.0.difference(&before.0).cloned().collect()
+    }
+}
+
+/// Id and mount point of every mount of this mount namespace.
+pub fn mounts() -> Vec<(String, String)> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let field = |line: &str, index| line.split(' ').nth(index).unwrap_or_default().to_owned();
+    text.lines().map(|line| (field(line, 0), field(line, 4))).collect()
+}
+
+fn cgroups(directory: &Path, token: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if entry.file_name().to_string_lossy().contains(token) {
+            found.insert(format!("cgroup {}", entry.path().display()));
+        }
+        cgroups(&entry.path(), token, found);
+    }
+}
+
+/// Live children. As this process is the child subreaper, every lost descendant has become one.
+fn children() -> Vec<String> {
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let mut fields = rest.split_whitespace();
+        let (state, parent) = (fields.next(), fields.next());
+        if parent == Some(own.as_str()) && state != Some("Z") {
+            let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
+            found.push(format!("process {} {line}", entry.file_name().to_string_lossy()));
+        }
+    }
+    found
+}
+
+/// Takes the exit status of every dead process that was left to this one. Only when no test is running.
+pub fn reap() {
+    while matches!(waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive)
+    {
+    }
+}
