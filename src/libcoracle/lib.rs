@@ -1,6 +1,29 @@
-pub mod id;
-pub mod ops;
-pub mod signal;
+//! What both binaries do with containers.
+//!
+//! ```text
+//! config.json → Spec ──plan──► Plan ──prepare──► descriptors ──clone──► child: for step in steps { execute } → exec
+//!               bundle          coracle-plan      prepare                launch::init
+//!                                                              parent: launch, answers at named points
+//! ```
+//!
+//! Each verb is one file in [`ops`] that reads from top to bottom.
+#![forbid(unsafe_code)]
 
+pub mod bundle;
+pub mod error;
+mod hooks;
+mod host;
+pub mod id;
+pub mod launch;
+pub mod ops;
+mod prepare;
+pub mod signal;
+pub mod store;
+
+pub use error::{Error, Kind, Result};
 pub use id::ContainerId;
+pub use ops::create::CreateOptions;
+pub use ops::run::RunOptions;
+pub use ops::state::Report;
 pub use signal::Signal;
+pub use store::Root;

@@ -1,7 +1,21 @@
 //! What can be done with containers: one verb, one file.
 
+pub mod create;
+pub mod delete;
 pub mod features;
+pub mod kill;
+pub mod list;
+pub mod run;
 pub mod spec;
+pub mod start;
+pub mod state;
 
+pub use create::create;
+pub use delete::delete;
 pub use features::features;
+pub use kill::kill;
+pub use list::list;
+pub use run::run;
 pub use spec::spec;
+pub use start::start;
+pub use state::state;

@@ -1,1 +1,162 @@
+//! From configuration to a list of operations, without touching the machine.
+//!
+//! [`Plan::create`] is the table of contents of a container start: read it first. A plan is a pure value: the same
+//! configuration, host facts and options always give the same plan, and nothing here reads files, the environment
+//! or the clock. The caller opens what [`Plan::sources`] names, clones, and the child carries out [`Plan::init`]
+//! step by step.
 
+pub mod capabilities;
+mod console;
+pub mod device;
+mod devices;
+pub mod hints;
+mod hooks;
+pub mod host;
+pub mod host_step;
+pub mod invalid;
+pub mod mount_options;
+mod mounts;
+pub mod namespaces;
+mod paths;
+mod process;
+mod rootfs;
+pub mod source;
+pub mod step;
+mod sysctl;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use oci_spec::runtime::Spec;
+
+pub use host::{CgroupMode, Host};
+pub use host_step::{HookKind, HostStep};
+pub use invalid::Invalid;
+pub use source::{Slot, Source};
+pub use step::{Point, Step};
+
+use namespaces::{Kind, Wanted};
+
+/// The result of planning.
+pub type Result<T> = std::result::Result<T, Invalid>;
+
+/// What the caller of `create` or `run` asked for beside the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct CreateOptions {
+    /// The container's id; names the session keyring.
+    pub id: String,
+    /// Where the bundle is; relative paths of the configuration start there. Absolute.
+    pub bundle: PathBuf,
+    /// The root filesystem: `root.path`, made absolute by the caller and free of symbolic links.
+    pub rootfs: PathBuf,
+    pub console_socket: Option<PathBuf>,
+    pub pidfd_socket: Option<PathBuf>,
+    pub no_pivot: bool,
+    pub no_new_keyring: bool,
+    /// Descriptors from 3 up that the program inherits.
+    pub preserve_fds: u32,
+    /// Variables the runtime adds to the program's environment (`LISTEN_FDS=1`).
+    pub extra_env: Vec<String>,
+    /// Whether the process waits for `start` before it executes its program.
+    pub gate: bool,
+    /// Whether the process must be moved into (part of) its cgroup after the clone.
+    pub needs_cgroup_join: bool,
+}
+
+/// How a process comes to be, as data.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Slot i is filled from source i before the clone.
+    pub sources: Vec<Source>,
+    /// `CLONE_NEW*` flags.
+    pub clone: u64,
+    /// Namespaces the parent enters for its children during the clone (pid and time).
+    pub around_clone: Vec<(Slot, Kind)>,
+    /// Offsets of a new time namespace, as lines of /proc/PID/timens_offsets; the parent makes it around the clone.
+    pub time_offsets: Option<String>,
+    /// What the child does.
+    pub init: Vec<Step>,
+    /// What the parent does when the child reaches a point.
+    pub host: Vec<(Point, HostStep)>,
+    /// What the user should know although the container starts.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The start of a container.
+    ///
+    /// # Errors
+    /// [`Invalid`] with the first value of the configuration that cannot be carried out.
+    pub fn create(spec: &Spec, host: &Host, opts: &CreateOptions) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let wanted = Wanted::from_spec(spec)?;
+        let process = process::of(spec)?;
+        namespaces::create(&mut plan, spec, &wanted, opts.needs_cgroup_join)?;
+        process::session(&mut plan, process, opts)?;
+        rootfs::attach(&mut plan, spec, &wanted, opts)?;
+        mounts::all(&mut plan, spec, &wanted, host, opts)?;
+        devices::all(&mut plan, spec, &wanted, host)?;
+        hooks::before_pivot(&mut plan, spec)?;
+        rootfs::enter(&mut plan, process, &wanted, opts)?;
+        console::create(&mut plan, process, opts)?;
+        rootfs::finish_mounts(&mut plan, spec)?;
+        sysctl::all(&mut plan, spec, &wanted)?;
+        paths::lock_down(&mut plan, spec, &wanted)?;
+        rootfs::lock_down(&mut plan, spec)?;
+        process::drop_privileges_and_exec(&mut plan, spec, process, host, opts)?;
+        Ok(plan)
+    }
+
+    /// Adds a source and returns its slot.
+    fn source(&mut self, source: Source) -> Slot {
+        self.sources.push(source);
+        Slot(self.sources.len() - 1)
+    }
+
+    /// The host steps of `point`.
+    pub fn host_steps(&self, point: Point) -> impl Iterator<Item = &HostStep> {
+        self.host.iter().filter(move |(p, _)| *p == point).map(|(_, step)| step)
+    }
+
+    /// The steps after the gate, for the message of the process that opens it.
+    pub fn after_gate(&self) -> &[Step] {
+        let at = self.init.iter().position(|step| matches!(step, Step::Gate(_)));
+        at.map_or(&[], |i| &self.init[i + 1..])
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        for (i, source) in self.sources.iter().enumerate() {
+            writeln!(f, "slot {i}: {source}")?;
+        }
+        const FLAGS: [(i32, &str); 6] = [
+            (libc::CLONE_NEWUSER, "NEWUSER"),
+            (libc::CLONE_NEWNS, "NEWNS"),
+            (libc::CLONE_NEWPID, "NEWPID"),
+            (libc::CLONE_NEWNET, "NEWNET"),
+            (libc::CLONE_NEWIPC, "NEWIPC"),
+            (libc::CLONE_NEWUTS, "NEWUTS"),
+        ];
+        let names = FLAGS.iter().filter(|(flag, _)| self.clone & *flag as u64 != 0).map(|(_, name)| *name);
+        writeln!(f, "clone {}", names.collect::<Vec<_>>().join("|"))?;
+        for (slot, kind) in &self.around_clone {
+            writeln!(f, "  in {kind} namespace ({slot})")?;
+        }
+        if let Some(offsets) = &self.time_offsets {
+            writeln!(f, "  in a new time namespace ({})", offsets.trim_end().replace('\n', ", "))?;
+        }
+        for (i, step) in self.init.iter().enumerate() {
+            writeln!(f, "{i:3} {step}")?;
+            if let Step::Sync(point) = step {
+                for host in self.host_steps(*point) {
+                    writeln!(f, "      host: {host}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -86,3 +86,17 @@ pub fn receive_with_fd(socket: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize,
         return Ok((n as usize, fd));
     }
 }
+
+/// Accepts one connection (accept4(2), close-on-exec). Interrupted calls are repeated.
+pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let null = std::ptr::null_mut::<libc::sockaddr>();
+    loop {
+        // SAFETY: the address pointers may be null.
+        let fd = unsafe { libc::accept4(listener.as_raw_fd(), null, std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
+        match check(fd.into()) {
+            Err(Errno::EINTR) => {}
+            // SAFETY: the kernel returned a new descriptor that nothing else owns.
+            other => return other.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+        }
+    }
+}

@@ -16,6 +16,7 @@ pub mod mount;
 pub mod net;
 pub mod sched;
 pub mod seccomp;
+pub mod tty;
 
 pub use nix::errno::Errno;
 
@@ -25,4 +26,25 @@ pub type Result<T> = std::result::Result<T, Errno>;
 /// Turns the return value of a raw system call into a [`Result`].
 fn check(ret: libc::c_long) -> Result<libc::c_long> {
     if ret < 0 { Err(Errno::last()) } else { Ok(ret) }
+}
+
+/// `errno` for people and for the callers that look for its words: `no such file or directory (ENOENT)`.
+pub fn describe(errno: Errno) -> String {
+    let text = errno.desc();
+    let lower = text.chars().next().map(|c| c.to_lowercase().to_string() + &text[c.len_utf8()..]);
+    format!("{} ({errno:?})", lower.unwrap_or_default())
+}
+
+/// Sets the NIS domain name of the UTS namespace (setdomainname(2)).
+pub fn set_domainname(name: &std::ffi::CStr) -> Result<()> {
+    // SAFETY: the name is valid for its length.
+    check(unsafe { libc::syscall(libc::SYS_setdomainname, name.as_ptr(), name.to_bytes().len()) }).map(drop)
+}
+
+/// The working directory as the kernel knows it, in `buf`: a path it cannot reach from the root starts with
+/// `(unreachable)` (getcwd(2); the C library's function would hide that).
+pub fn getcwd(buf: &mut [u8]) -> Result<&[u8]> {
+    // SAFETY: the buffer is valid for its length.
+    let n = check(unsafe { libc::syscall(libc::SYS_getcwd, buf.as_mut_ptr(), buf.len()) })? as usize;
+    Ok(&buf[..n.saturating_sub(1)])
 }

@@ -1,0 +1,224 @@
+//! From a plan to a process: the clone, and the parent's half of what follows.
+//!
+//! ```text
+//!   parent                                child
+//!   ------                                -----
+//!   clone3 ─────────────────────────────► step 0, 1, …
+//!   host steps of the point ◄──────────── Reached(i)        at every Sync
+//!   Go ─────────────────────────────────►
+//!   the error is step i's ◄────────────── Failed(i, errno)  then the child exits
+//!   the program runs ◄─────────────────── end of file       exec closed the socket
+//! ```
+
+pub mod host_steps;
+pub mod init;
+pub mod packet;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use coracle_plan::host_step::HostStep;
+use coracle_plan::namespaces::Kind as NamespaceKind;
+use coracle_plan::source::Slot;
+use coracle_plan::step::{Point, Step};
+use coracle_plan::{Plan, hints};
+use coracle_sys::clone::{Fork, clone3, pidfd_send_signal};
+use coracle_sys::{Errno, describe};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::prepare::Filled;
+use packet::{Channel, Message, channel};
+
+/// A cloned process that is not yet the container's: dropped, it is killed and reaped.
+pub struct Child {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    channel: Channel,
+    /// The controlling side of the terminal, once the child has sent it.
+    pub terminal: Option<OwnedFd>,
+    armed: bool,
+}
+
+/// What the child came to.
+enum Event {
+    Reached(Point),
+    /// Its end of the channel closed: it has executed its program, or died.
+    Closed,
+}
+
+/// Clones the child of `plan` and follows it to [`Point::Ready`]; `host_step` does what the parent owes on the way.
+///
+/// # Errors
+/// The step of the child, or of the parent, that failed. The child is gone by then.
+pub fn to_ready(
+    plan: &Plan,
+    filled: Vec<Filled>,
+    cgroup: Option<BorrowedFd<'_>>,
+    host_step: &mut dyn FnMut(&HostStep, &Child) -> Result<()>,
+) -> Result<Child> {
+    let mut child = clone(plan, filled, cgroup)?;
+    loop {
+        match next(&mut child, &plan.init)? {
+            Event::Reached(point) => {
+                for step in plan.host_steps(point) {
+                    host_step(step, &child)?;
+                }
+                if point == Point::Ready {
+                    return Ok(child);
+                }
+                child.channel.go().context(|| "answer the container's first process")?;
+            }
+            Event::Closed => return Err(died(&child)),
+        }
+    }
+}
+
+impl Child {
+    /// Lets the child go on to its gate, where it waits for `start`. It is no longer this process's to kill.
+    pub fn leave_at_gate(mut self) -> Result<()> {
+        self.channel.go().context(|| "answer the container's first process")?;
+        self.armed = false;
+        Ok(())
+    }
+
+    /// Lets the child execute its program and waits until it has.
+    ///
+    /// # Errors
+    /// The step between here and the program that failed.
+    pub fn exec(&mut self, plan: &Plan) -> Result<()> {
+        self.channel.go().context(|| "answer the container's first process")?;
+        match next(self, &plan.init)? {
+            Event::Closed => {
+                self.armed = false;
+                Ok(())
+            }
+            Event::Reached(point) => Err(Error::new(Kind::InvalidState, format!("{point:?} reached twice"))),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.armed {
+            let _ = pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+            let _ = waitid(Id::PIDFd(self.pidfd.as_fd()), WaitPidFlag::WEXITED);
+        }
+    }
+}
+
+/// The rest of a launch for the process that opens the gate: `texts` are the steps behind it, from index `first`.
+pub fn through_gate(connection: OwnedFd, first: usize, texts: &[String]) -> Result<()> {
+    let mut channel = Channel::new(connection);
+    channel.go().context(|| "open the gate")?;
+    match channel.receive().context(|| "wait for the program")? {
+        None => Ok(()),
+        Some(Message::Failed { step, errno, text }) => {
+            let index = usize::from(step).checked_sub(first);
+            let what = index.and_then(|i| texts.get(i)).map_or("start the program", String::as_str);
+            Err(failure(what, errno, &text))
+        }
+        Some(_) => Err(Error::new(Kind::InvalidState, "unexpected message from the container's first process")),
+    }
+}
+
+fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
+    let (ours, theirs) = channel().context(|| "create a socket pair")?;
+    let back = enter_for_children(plan, &filled)?;
+    let fork = clone3(plan.clone, cgroup).map_err(|errno| {
+        let error = Error::system("clone the container's first process", errno);
+        match errno {
+            Errno::ENOSPC => error.with_hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+            Errno::EINVAL | Errno::ENOSYS => error.with_hint("a namespace may be missing from this kernel"),
+            _ => error,
+        }
+    });
+    let (pid, pidfd) = match fork? {
+        Fork::Parent { pid, pidfd } => (pid, pidfd),
+        Fork::Child => init::run(&plan.init, filled, theirs),
+    };
+    drop(theirs);
+    let child = Child { pid, pidfd, channel: ours, terminal: None, armed: true };
+    leave(back)?;
+    Ok(child)
+}
+
+/// Enters the namespaces that only hold for children; returns the way back.
+fn enter_for_children(plan: &Plan, filled: &[Filled]) -> Result<Vec<(NamespaceKind, OwnedFd)>> {
+    let mut back = Vec::new();
+    for &(Slot(slot), kind) in &plan.around_clone {
+        let name = if kind == NamespaceKind::Pid { "pid" } else { "time" };
+        let own = format!("/proc/self/ns/{name}");
+        let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
+        let fd =
+            nix::fcntl::open(own.as_str(), flags, nix::sys::stat::Mode::empty()).context(|| format!("open {own}"))?;
+        let Some(Filled::Fd(target)) = filled.get(slot) else {
+            return Err(Error::new(Kind::InvalidState, format!("{kind} namespace is not open")));
+        };
+        setns(target, CloneFlags::from_bits_truncate(kind.flag())).context(|| format!("join {kind} namespace"))?;
+        back.push((kind, fd));
+    }
+    Ok(back)
+}
+
+fn leave(back: Vec<(NamespaceKind, OwnedFd)>) -> Result<()> {
+    for (kind, fd) in back {
+        setns(fd, CloneFlags::from_bits_truncate(kind.flag())).context(|| format!("leave {kind} namespace"))?;
+    }
+    Ok(())
+}
+
+/// Waits for the child's next word.
+fn next(child: &mut Child, steps: &[Step]) -> Result<Event> {
+    loop {
+        match child.channel.receive().context(|| "wait for the container's first process")? {
+            None => return Ok(Event::Closed),
+            Some(Message::Reached { step }) => match steps.get(usize::from(step)) {
+                Some(Step::Sync(point)) => return Ok(Event::Reached(*point)),
+                _ => return Err(Error::new(Kind::InvalidState, format!("step {step} is no sync"))),
+            },
+            Some(Message::Terminal { fd }) => child.terminal = Some(fd),
+            Some(Message::Failed { step, errno, text }) => {
+                let Some(step) = steps.get(usize::from(step)) else {
+                    return Err(Error::system("set up the container", errno));
+                };
+                let error = match step {
+                    Step::FindExecutable { name, .. } => not_executable(&name.to_string_lossy(), errno),
+                    step => failure(&step.to_string(), errno, &text),
+                };
+                return Err(match hints::hint(step, errno) {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                });
+            }
+        }
+    }
+}
+
+fn failure(step: &str, errno: Errno, text: &str) -> Error {
+    match text {
+        "" => Error::system(step, errno),
+        text => Error::system(format!("{step}: {text}"), errno),
+    }
+}
+
+/// The words engines look for to tell "not found" (127) from "not executable" (126).
+fn not_executable(name: &str, errno: Errno) -> Error {
+    let text = match errno {
+        Errno::ENOENT if !name.contains('/') => format!("exec: \"{name}\": executable file not found in $PATH"),
+        Errno::ENOENT => format!("exec: \"{name}\": stat {name}: {}", describe(errno)),
+        errno => format!("exec: \"{name}\": {}", describe(errno)),
+    };
+    Error::new(Kind::System(errno), text)
+}
+
+fn died(child: &Child) -> Error {
+    let how = match waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+        Ok(WaitStatus::Exited(_, code)) => format!("exited with {code}"),
+        Ok(WaitStatus::Signaled(_, signal, _)) => format!("was killed by {signal}"),
+        _ => "is gone".to_owned(),
+    };
+    let error = Error::new(Kind::InvalidState, format!("the container's first process {how} during set-up"));
+    error.with_hint("container init was OOM-killed (memory limit too low?)")
+}

@@ -1,0 +1,55 @@
+//! What the parent does when the child has reached a point.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use coracle_cgroup::{Cgroup, Resources};
+use coracle_plan::HostStep;
+use coracle_plan::host_step::HookKind;
+use oci_spec::runtime::{LinuxIdMapping, Spec};
+
+use super::Child;
+use crate::error::{Context, Error, Kind, Result};
+use crate::hooks;
+use crate::store::record::State;
+use crate::store::status::Status;
+
+/// The parent's means.
+pub struct HostSteps<'a> {
+    pub cgroup: &'a dyn Cgroup,
+    pub resources: Option<&'a Resources>,
+    pub state: &'a State,
+    pub spec: &'a Spec,
+}
+
+impl HostSteps<'_> {
+    /// Does `step` for `child`.
+    pub fn run(&mut self, step: &HostStep, child: &Child) -> Result<()> {
+        let pid = child.pid;
+        match step {
+            HostStep::JoinCgroup => Ok(self.cgroup.add(pid)?),
+            HostStep::Limits => Ok(self.resources.map_or(Ok(()), |r| self.cgroup.set(r))?),
+            HostStep::IdMaps { uids, gids } => {
+                write(child, "uid_map", &lines(uids)).and_then(|()| write(child, "gid_map", &lines(gids)))
+            }
+            HostStep::OomScoreAdj(value) => write(child, "oom_score_adj", &value.to_string()),
+            HostStep::Hooks { kind, hooks } => {
+                let status = if *kind == HookKind::StartContainer { Status::Created } else { Status::Creating };
+                hooks::run(*kind, hooks, self.state, pid, status)
+            }
+            HostStep::IdMapTree(_) | HostStep::Rlimit { .. } => {
+                Err(Error::new(Kind::Unsupported, format!("{step}: not supported yet")))
+            }
+        }
+    }
+}
+
+fn lines(maps: &[LinuxIdMapping]) -> String {
+    maps.iter().map(|m| format!("{} {} {}\n", m.container_id(), m.host_id(), m.size())).collect()
+}
+
+fn write(child: &Child, file: &str, text: &str) -> Result<()> {
+    let path = format!("/proc/{}/{file}", child.pid);
+    let put = || OpenOptions::new().write(true).open(&path)?.write_all(text.as_bytes());
+    put().context(|| format!("write {} to {path}", text.trim_end()))
+}

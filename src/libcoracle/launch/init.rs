@@ -1,0 +1,181 @@
+//! The child's half: everything between clone and exec, in one loop.
+//!
+//! From the clone on nothing is allocated, logged or decided: the steps were all made before. What the child learns
+//! on the way it keeps in fixed places of [`Init`].
+
+mod console;
+mod creds;
+mod identity;
+mod mount;
+mod path;
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use coracle_plan::source::Slot;
+use coracle_plan::step::Step;
+use coracle_sys::clone::exit_now;
+use coracle_sys::{Errno, exec, fds, guard};
+use nix::fcntl::AT_FDCWD;
+
+use super::packet::{self, TEXT};
+use crate::prepare::Filled;
+
+/// Why a step failed: the errno, and the kernel's own words where it has any.
+pub struct Failure {
+    errno: Errno,
+    text: [u8; TEXT],
+    len: usize,
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Failure {
+        Failure { errno, text: [0; TEXT], len: 0 }
+    }
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// What the child knows.
+struct Init<'a> {
+    /// The channel to the parent, later to `start`.
+    socket: OwnedFd,
+    slots: Vec<Filled>,
+    /// The root filesystem, once it is attached.
+    root: Option<OwnedFd>,
+    /// A /dev/null, checked once, and the mount that hides directories.
+    null: Option<OwnedFd>,
+    empty: Option<OwnedFd>,
+    pty: Option<(OwnedFd, OwnedFd)>,
+    cwd_done: bool,
+    executable: Option<&'a CStr>,
+}
+
+/// Carries out `steps`; does not return.
+pub fn run(steps: &[Step], slots: Vec<Filled>, socket: OwnedFd) -> ! {
+    guard::forbid_allocation();
+    let (null, empty, root, pty, executable) = (None, None, None, None, None);
+    let mut init = Init { socket, slots, root, null, empty, pty, cwd_done: false, executable };
+    for (index, step) in steps.iter().enumerate() {
+        if let Err(failure) = init.execute(index, step) {
+            packet::failed(init.socket.as_fd(), index, failure.errno, &failure.text[..failure.len]);
+            exit_now(1);
+        }
+    }
+    exit_now(255)
+}
+
+impl<'a> Init<'a> {
+    fn execute(&mut self, index: usize, step: &'a Step) -> Result<()> {
+        match step {
+            Step::Sync(_) => Ok(packet::reached(self.socket.as_fd(), index)?),
+
+            Step::Join { slot, kind } => self.join(*slot, *kind),
+            Step::Unshare(kind) => identity::unshare(*kind),
+            Step::BecomeRoot => identity::become_root(),
+            Step::Hostname(name) => identity::hostname(name),
+            Step::Domainname(name) => identity::domainname(name),
+            Step::LoopbackUp => Ok(coracle_sys::net::loopback_up()?),
+            Step::Keyring(name) => identity::keyring(name),
+            Step::Personality(persona) => Ok(coracle_sys::sched::set_personality(*persona)?),
+            Step::MemoryPolicy { mode, nodes } => Ok(coracle_sys::sched::set_memory_policy(*mode, nodes)?),
+            Step::Scheduler(attr) => Ok(coracle_sys::sched::set_scheduler(attr)?),
+            Step::IoPriority { class, level } => Ok(coracle_sys::sched::set_io_priority(*class, *level)?),
+
+            Step::Propagation { path, change } => mount::propagation(path, *change),
+            Step::AttachRootfs { slot, at } => self.attach_rootfs(*slot, at),
+            Step::AttachTree { slot, target } => self.attach_tree(*slot, target),
+            Step::MountFs(mount) => self.mount_fs(mount),
+            Step::MakeReadonly(target) => self.make_readonly(target),
+            Step::Mknod(device) => self.mknod(device),
+            Step::Symlink { to, at } => self.symlink(to, at),
+            Step::Pivot => self.pivot(),
+            Step::MoveRoot => self.move_root(),
+            Step::Chroot => self.chroot(),
+            Step::Sysctl { key, value } => self.sysctl(key, value),
+            Step::Readonly(path) => self.readonly(path),
+            Step::Mask(path) => self.mask(path),
+            Step::RootPropagation(change) => mount::propagation(c"/", *change),
+            Step::RootReadonly => self.root_readonly(),
+
+            Step::Setsid => identity::setsid(),
+            Step::OpenPty { size } => self.open_pty(*size),
+            Step::SendPty(slot) => self.send_pty(*slot),
+            Step::Console => self.console(),
+            Step::Stdio => self.stdio(),
+            Step::SendPidfd { slot, name } => self.send_pidfd(*slot, name),
+
+            Step::MakeCwd(path) => self.make_cwd(path),
+            Step::ChdirEarly(path) => self.chdir_early(path),
+            Step::Chdir(path) => self.chdir(path),
+            Step::VerifyCwd => creds::verify_cwd(),
+            Step::Umask(mask) => creds::umask(*mask),
+            Step::Groups(groups) => Ok(coracle_sys::creds::set_groups(groups)?),
+            Step::SetGid(gid) => Ok(coracle_sys::creds::set_gid(*gid)?),
+            Step::SetUid(uid) => Ok(coracle_sys::creds::set_uid(*uid)?),
+            Step::KeepCaps => Ok(coracle_sys::creds::set_keep_caps(true)?),
+            Step::Bounding(set) => creds::bounding(*set),
+            Step::Capabilities { effective, permitted, inheritable } => {
+                creds::capabilities(*effective, *permitted, *inheritable)
+            }
+            Step::Ambient(set) => creds::ambient(*set),
+            Step::NoNewPrivs => Ok(coracle_sys::creds::set_no_new_privs()?),
+            Step::ExecLabel { attribute, label } => self.exec_label(attribute, label),
+            Step::Seccomp(slot) => self.seccomp(*slot),
+
+            Step::CloseFds { keep } => Ok(fds::cloexec_from(3 + keep)?),
+            Step::FindExecutable { candidates, .. } => self.find_executable(candidates),
+            Step::Gate(slot) => self.gate(*slot),
+            Step::Exec { argv, envp, .. } => self.exec(argv, envp),
+        }
+    }
+
+    fn slot(&self, Slot(i): Slot) -> Result<BorrowedFd<'_>> {
+        match self.slots.get(i) {
+            Some(Filled::Fd(fd)) => Ok(fd.as_fd()),
+            _ => Err(Errno::EBADF.into()),
+        }
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>> {
+        Ok(self.root.as_ref().ok_or(Errno::EBADF)?.as_fd())
+    }
+
+    fn gate(&mut self, slot: Slot) -> Result<()> {
+        let connection = fds::accept(self.slot(slot)?)?;
+        self.socket = connection;
+        Ok(packet::wait(self.socket.as_fd())?)
+    }
+
+    fn find_executable(&mut self, candidates: &'a [std::ffi::CString]) -> Result<()> {
+        let mut worst = Errno::ENOENT;
+        for candidate in candidates {
+            match executable(candidate) {
+                Ok(()) => {
+                    self.executable = Some(candidate.as_c_str());
+                    return Ok(());
+                }
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                Err(errno) => worst = errno,
+            }
+        }
+        Err(worst.into())
+    }
+
+    fn exec(&self, argv: &exec::CArray, envp: &exec::CArray) -> Result<()> {
+        let path = self.executable.ok_or(Errno::ENOENT)?;
+        match exec::execve(path, argv, envp)? {}
+    }
+}
+
+/// Whether `path` is a regular file this process may execute.
+fn executable(path: &CStr) -> coracle_sys::Result<()> {
+    let stat = nix::sys::stat::stat(path)?;
+    match stat.st_mode & libc::S_IFMT {
+        libc::S_IFDIR => Err(Errno::EISDIR),
+        libc::S_IFREG => {
+            nix::unistd::faccessat(AT_FDCWD, path, nix::unistd::AccessFlags::X_OK, nix::fcntl::AtFlags::AT_EACCESS)
+        }
+        _ => Err(Errno::EACCES),
+    }
+}

@@ -1,0 +1,49 @@
+//! Namespaces and what names the container.
+
+use std::ffi::CStr;
+
+use coracle_plan::namespaces::Kind;
+use coracle_plan::source::Slot;
+use coracle_sys::{creds, keyring as keys};
+use nix::sched::{CloneFlags, setns, unshare as unshare_flags};
+use nix::unistd::{sethostname, setsid as new_session};
+
+use super::{Init, Result};
+
+impl Init<'_> {
+    pub fn join(&self, slot: Slot, kind: Kind) -> Result<()> {
+        // Before the first namespace that others live in: they must not see into this process (CVE-2016-9962).
+        creds::set_dumpable(false)?;
+        Ok(setns(self.slot(slot)?, CloneFlags::from_bits_truncate(kind.flag()))?)
+    }
+}
+
+pub fn unshare(kind: Kind) -> Result<()> {
+    Ok(unshare_flags(CloneFlags::from_bits_truncate(kind.flag()))?)
+}
+
+pub fn become_root() -> Result<()> {
+    creds::set_gid(0)?;
+    Ok(creds::set_uid(0)?)
+}
+
+pub fn hostname(name: &CStr) -> Result<()> {
+    Ok(sethostname(std::ffi::OsStr::new(name.to_str().unwrap_or_default()))?)
+}
+
+pub fn domainname(name: &CStr) -> Result<()> {
+    Ok(coracle_sys::set_domainname(name)?)
+}
+
+pub fn setsid() -> Result<()> {
+    new_session()?;
+    Ok(())
+}
+
+/// A session keyring of the container's own; without the kernel's support there is none to keep apart.
+pub fn keyring(name: &CStr) -> Result<()> {
+    match keys::join_session(name) {
+        Ok(_) | Err(coracle_sys::Errno::ENOSYS) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}

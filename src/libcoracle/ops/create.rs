@@ -1,0 +1,183 @@
+//! `create`: everything but the program.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use coracle_cgroup::{Created, Driver, Layout};
+use coracle_plan::{Host, Plan};
+use oci_spec::runtime::Spec;
+
+use crate::bundle::Bundle;
+use crate::error::{Context, Error, Kind, Result};
+use crate::host;
+use crate::id::ContainerId;
+use crate::launch::host_steps::HostSteps;
+use crate::launch::{self, Child};
+use crate::prepare::prepare;
+use crate::store::process::Process;
+use crate::store::record::{State, VERSION};
+use crate::store::{Claim, Root};
+
+/// How a container is to be made, beside its configuration.
+#[derive(Debug, Clone, Default)]
+pub struct CreateOptions {
+    pub bundle: PathBuf,
+    /// Read instead of the bundle's config.json.
+    pub config: Option<PathBuf>,
+    pub console_socket: Option<PathBuf>,
+    pub pid_file: Option<PathBuf>,
+    pub pidfd_socket: Option<PathBuf>,
+    pub no_pivot: bool,
+    pub no_new_keyring: bool,
+    /// Descriptors from 3 up that the program inherits.
+    pub preserve_fds: u32,
+    pub systemd_cgroup: bool,
+    /// Whether refused cgroup access is passed over; `None` decides by the user.
+    pub rootless: Option<bool>,
+    pub debug: bool,
+}
+
+/// Creates the container `id`; its process waits for [`start`](super::start).
+///
+/// # Errors
+/// Whatever of the configuration cannot be made; nothing of the container is left then.
+pub fn create(root: &Root, id: &ContainerId, opts: &CreateOptions) -> Result<()> {
+    let bundle = Bundle::open(&opts.bundle, opts.config.as_deref())?;
+    check_terminal(bundle.spec(), opts, true)?;
+    let made = Making::begin(root, id, opts, &bundle, true)?;
+    made.commit(opts)?.child.leave_at_gate()
+}
+
+/// A terminal goes to a socket when nobody stays to talk to it, and only then.
+pub(super) fn check_terminal(spec: &Spec, opts: &CreateOptions, detached: bool) -> Result<()> {
+    let terminal = spec.process().as_ref().and_then(|p| p.terminal()).unwrap_or(false);
+    let text = match (terminal, detached, &opts.console_socket) {
+        (true, true, None) => "cannot allocate tty if coracle will detach without setting console socket",
+        (false, _, Some(_)) | (true, false, Some(_)) => {
+            "cannot use console socket if coracle will not detach or allocate tty"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(Kind::InvalidConfig, text))
+}
+
+/// A container whose process is ready. Dropped, all of it is undone.
+pub(super) struct Making {
+    pub child: Child,
+    pub plan: Plan,
+    pub state: State,
+    cgroup: Created,
+    claim: Claim,
+}
+
+/// A container that is there: recorded, its process still to be let go.
+pub(super) struct Made {
+    pub child: Child,
+    pub plan: Plan,
+    pub state: State,
+}
+
+impl Making {
+    /// Plans, prepares, clones, and follows the process until nothing but its program is left.
+    pub fn begin(root: &Root, id: &ContainerId, opts: &CreateOptions, bundle: &Bundle, gate: bool) -> Result<Making> {
+        let spec = bundle.spec();
+        let rootfs = bundle.rootfs()?;
+        let layout = Layout::detect()?;
+        let host = host::probe(&layout)?;
+        let linux = spec.linux().as_ref();
+        let claim = root.claim(id)?;
+        claim.begin(bundle.config())?;
+        let cgroup = cgroup(&layout, &host, id, spec, opts)?;
+        let plan = Plan::create(spec, &host, &plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup))?;
+        for warning in bundle.warnings().iter().chain(&plan.warnings) {
+            tracing::warn!("{warning}");
+        }
+        if opts.debug {
+            tracing::debug!("plan of {id}:\n{plan}");
+        }
+        let resources = linux.and_then(|l| l.resources().as_ref());
+        let resources = resources.map(|r| coracle_cgroup::resources(r, &layout)).transpose();
+        let resources = resources.map_err(|e| Error::new(Kind::InvalidConfig, format!("config.json {e}")))?;
+        let filled = prepare(&plan.sources, &claim.entry().gate())?;
+        let mut state = record(id, bundle, rootfs, &plan, &cgroup);
+        let mut steps = HostSteps { cgroup: &*cgroup, resources: resources.as_ref(), state: &state, spec };
+        let child = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child))?;
+        state.init = Process::of(child.pid)
+            .ok_or_else(|| Error::new(Kind::InvalidState, "the container's first process is gone"))?;
+        Ok(Making { child, plan, state, cgroup, claim })
+    }
+
+    /// Records the container and tells the caller its process; from here on `delete` removes it.
+    pub fn commit(self, opts: &CreateOptions) -> Result<Made> {
+        if let Some(path) = &opts.pid_file {
+            write_pid_file(path, self.child.pid.as_raw())?;
+        }
+        self.claim.commit(&self.state)?;
+        self.cgroup.keep();
+        Ok(Made { child: self.child, plan: self.plan, state: self.state })
+    }
+}
+
+fn cgroup(layout: &Layout, host: &Host, id: &ContainerId, spec: &Spec, opts: &CreateOptions) -> Result<Created> {
+    let driver = if opts.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs };
+    let rootless = opts.rootless.unwrap_or(host.euid != 0 || host.in_userns);
+    let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_deref());
+    Ok(coracle_cgroup::create(layout, driver, id.as_ref(), path, rootless)?)
+}
+
+fn plan_options(
+    id: &ContainerId,
+    opts: &CreateOptions,
+    bundle: &Bundle,
+    rootfs: PathBuf,
+    gate: bool,
+    cgroup: &Created,
+) -> coracle_plan::CreateOptions {
+    coracle_plan::CreateOptions {
+        id: id.to_string(),
+        bundle: bundle.path().to_path_buf(),
+        rootfs,
+        console_socket: opts.console_socket.clone(),
+        pidfd_socket: opts.pidfd_socket.clone(),
+        no_pivot: opts.no_pivot,
+        no_new_keyring: opts.no_new_keyring,
+        preserve_fds: opts.preserve_fds,
+        extra_env: Vec::new(),
+        gate,
+        needs_cgroup_join: cgroup.needs_add(),
+    }
+}
+
+fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgroup: &Created) -> State {
+    let annotations: BTreeMap<_, _> =
+        bundle.spec().annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let texts: Vec<String> = plan.after_gate().iter().map(ToString::to_string).collect();
+    State {
+        version: VERSION,
+        id: id.to_string(),
+        bundle: bundle.path().to_path_buf(),
+        rootfs,
+        init: Process { pid: 0, start_time: 0 },
+        created: crate::store::time::now(),
+        annotations,
+        cgroup: cgroup.location().clone(),
+        after_gate: (plan.init.len() - texts.len(), texts),
+    }
+}
+
+/// Writes the process id, whole or not at all, in decimal without a newline.
+fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let what = || format!("write pid file {}", path.display());
+    let name = path.file_name().ok_or_else(|| Error::new(Kind::InvalidConfig, what()))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    let temporary = path.with_file_name(hidden);
+    let put = || {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(&temporary)?;
+        write!(file, "{pid}")?;
+        std::fs::rename(&temporary, path)
+    };
+    put().context(what)
+}

@@ -1,0 +1,33 @@
+//! `start`: opens the gate the container's process waits at.
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::id::ContainerId;
+use crate::launch;
+use crate::prepare::knock;
+use crate::store::Root;
+use crate::store::status::Status;
+
+/// Lets the created container `id` execute its program, and waits until it has.
+///
+/// # Errors
+/// [`Kind::InvalidState`] if it is not created; the step that failed, exec included, if its program does not run.
+pub fn start(root: &Root, id: &ContainerId) -> Result<()> {
+    let mut entry = root.entry(id)?;
+    entry.lock()?;
+    let state = entry.state()?.ok_or_else(|| Error::new(Kind::NotFound, format!("container does not exist: {id}")))?;
+    match Status::of(&entry, &state)? {
+        Status::Created => {}
+        Status::Stopped => return refuse("cannot start a container that has stopped"),
+        Status::Paused => return refuse("cannot start a paused container"),
+        _ => return refuse("cannot start an already running container"),
+    }
+    let connection = knock(&entry.gate())?;
+    // The socket's presence is the created state; from here on the container runs or is gone.
+    std::fs::remove_file(entry.gate()).context(|| format!("remove {}", entry.gate().display()))?;
+    let (first, texts) = &state.after_gate;
+    launch::through_gate(connection, *first, texts)
+}
+
+fn refuse(text: &str) -> Result<()> {
+    Err(Error::new(Kind::InvalidState, text))
+}

@@ -1,0 +1,67 @@
+//! Opens what the plan names, before the clone: everything that can fail on the host has failed by then.
+
+mod seccomp;
+mod socket;
+mod tree;
+
+pub use socket::knock;
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use coracle_plan::source::Source;
+use coracle_sys::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use crate::error::{Context, Error, Kind, Result};
+
+/// What fills a slot.
+pub enum Filled {
+    Empty,
+    Fd(OwnedFd),
+    /// A compiled seccomp program and the flags to load it with.
+    Program(Vec<u8>, u64),
+}
+
+/// Fills every slot. `gate` is where the start socket is to be.
+///
+/// # Errors
+/// The first source that cannot be opened, by name.
+pub fn prepare(sources: &[Source], gate: &Path) -> Result<Vec<Filled>> {
+    sources.iter().map(|source| fill(source, gate)).collect()
+}
+
+fn fill(source: &Source, gate: &Path) -> Result<Filled> {
+    Ok(match source {
+        Source::Tree(tree) => Filled::Fd(tree::open(tree)?),
+        Source::Namespace { kind, path } => {
+            let what = || format!("open {kind} namespace {}", path.display());
+            let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context(what)?;
+            Filled::Fd(fd)
+        }
+        Source::Seccomp(filter) => {
+            let (program, flags) = seccomp::compile(filter)?;
+            Filled::Program(program, flags)
+        }
+        Source::Connect(path) => Filled::Fd(socket::connect(path)?),
+        Source::Proc => Filled::Fd(proc()?),
+        Source::Gate => Filled::Fd(socket::gate(gate)?),
+        Source::ByChild => Filled::Empty,
+    })
+}
+
+/// The host's procfs; anything mounted over it would take what is written to it.
+fn proc() -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let fd = open("/proc", flags, Mode::empty()).context(|| "open /proc")?;
+    let kind = nix::sys::statfs::fstatfs(&fd).context(|| "look at /proc")?.filesystem_type();
+    if kind != nix::sys::statfs::PROC_SUPER_MAGIC {
+        return Err(Error::new(Kind::Unsupported, "open /proc: it is not a procfs"));
+    }
+    let root = nix::sys::stat::fstat(&fd).map_err(|e: Errno| Error::system("look at /proc", e))?;
+    if root.st_ino != 1 {
+        return Err(Error::new(Kind::Unsupported, "open /proc: it is not the root of a procfs"));
+    }
+    Ok(fd)
+}

@@ -1,0 +1,218 @@
+//! Where containers are kept: one directory each below the root, written atomically and locked while it changes.
+
+pub mod process;
+pub mod record;
+pub mod status;
+pub mod time;
+
+use std::fs::{DirBuilder, File};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::id::ContainerId;
+use record::State;
+
+const RECORD: &str = "state.json";
+const CONFIG: &str = "config.json";
+const GATE: &str = "start";
+
+/// The state directory of a runtime instance.
+#[derive(Debug, Clone)]
+pub struct Root {
+    path: PathBuf,
+}
+
+impl Root {
+    /// The root at `path`. With `explicit` the user named it: listing it when it is missing is then an error.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`] for `/`; [`Kind::System`] if it is not there and cannot be made absolute.
+    pub fn open(path: &Path, explicit: bool) -> Result<Root> {
+        let path: PathBuf = std::path::absolute(path).context(|| format!("find {}", path.display()))?;
+        let path: PathBuf = path.components().collect();
+        if path.parent().is_none() {
+            return Err(Error::new(Kind::InvalidConfig, "Option --root argument should not be set to /"));
+        }
+        let _ = explicit;
+        Ok(Root { path })
+    }
+
+    /// `/run/coracle`, or `$XDG_RUNTIME_DIR/coracle` for an ordinary user.
+    pub fn default_path() -> PathBuf {
+        match std::env::var_os("XDG_RUNTIME_DIR") {
+            Some(dir) if !nix::unistd::geteuid().is_root() => PathBuf::from(dir).join("coracle"),
+            _ => PathBuf::from("/run/coracle"),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn dir(&self, id: &ContainerId) -> PathBuf {
+        self.path.join(id.as_ref())
+    }
+
+    /// Takes `id` for a new container: its directory is the claim, and it goes with the value unless committed.
+    ///
+    /// # Errors
+    /// [`Kind::AlreadyExists`] if the id is in use.
+    pub fn claim(&self, id: &ContainerId) -> Result<Claim> {
+        let make = |path: &Path, recursive| DirBuilder::new().mode(0o700).recursive(recursive).create(path);
+        make(&self.path, true).context(|| format!("create {}", self.path.display()))?;
+        let dir = self.dir(id);
+        make(&dir, false).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                Error::new(Kind::AlreadyExists, format!("container with given ID already exists: {id}"))
+            }
+            _ => Error::system(format!("create {}", dir.display()), errno(&error)),
+        })?;
+        let mut claim = Claim { entry: Entry { path: dir, lock: None }, armed: true };
+        claim.entry.lock = Some(lock(&claim.entry.path, FlockArg::LockExclusiveNonblock)?);
+        Ok(claim)
+    }
+
+    /// The container `id`, whether or not its creation was ever finished.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if there is no such directory.
+    pub fn entry(&self, id: &ContainerId) -> Result<Entry> {
+        let path = self.dir(id);
+        match std::fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => Ok(Entry { path, lock: None }),
+            Ok(_) => Err(Error::new(Kind::InvalidState, format!("{} is not a directory", path.display()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::new(Kind::NotFound, format!("container does not exist: {id}")))
+            }
+            Err(error) => Err(Error::system(format!("find {}", path.display()), errno(&error))),
+        }
+    }
+
+    /// The names of all entries, sorted; a missing root has none.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::system(format!("list {}", self.path.display()), errno(&error))),
+        };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// A container's directory.
+pub struct Entry {
+    path: PathBuf,
+    lock: Option<Flock<OwnedFd>>,
+}
+
+impl Entry {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The socket `start` connects to; its presence is the created state.
+    pub fn gate(&self) -> PathBuf {
+        self.path.join(GATE)
+    }
+
+    /// Keeps other commands that change the container away until the entry is dropped.
+    pub fn lock(&mut self) -> Result<()> {
+        self.lock = Some(lock(&self.path, FlockArg::LockExclusive)?);
+        Ok(())
+    }
+
+    /// The record of the container, or `None` where its creation never got that far.
+    pub fn state(&self) -> Result<Option<State>> {
+        let path = self.path.join(RECORD);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::system(format!("read {}", path.display()), errno(&error))),
+        };
+        let state = serde_json::from_slice(&bytes);
+        state.map(Some).map_err(|e| Error::new(Kind::InvalidState, format!("read {}: {e}", path.display())))
+    }
+
+    /// The configuration the container was created from.
+    pub fn config(&self) -> Result<Vec<u8>> {
+        let path = self.path.join(CONFIG);
+        std::fs::read(&path).context(|| format!("read {}", path.display()))
+    }
+
+    /// Removes the directory and all in it.
+    pub fn remove(&self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::system(format!("remove {}", self.path.display()), errno(&error)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An id taken for a container that is not yet one. Dropped, it is given back.
+pub struct Claim {
+    entry: Entry,
+    armed: bool,
+}
+
+impl Claim {
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Keeps what a later `delete --force` needs if this process should be killed: the configuration.
+    pub fn begin(&self, config: &[u8]) -> Result<()> {
+        write(&self.entry.path, CONFIG, config)
+    }
+
+    /// Writes the record: from here on there is a container.
+    pub fn commit(mut self, state: &State) -> Result<()> {
+        let json =
+            serde_json::to_vec(state).map_err(|e| Error::new(Kind::InvalidState, format!("write state: {e}")))?;
+        write(&self.entry.path, RECORD, &json)?;
+        self.armed = false;
+        Ok(())
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.armed
+            && let Err(error) = self.entry.remove()
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Writes `name` in `dir` so that it is there whole or not at all.
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let (path, temporary) = (dir.join(name), dir.join(format!(".{name}")));
+    let put = || {
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        std::fs::rename(&temporary, &path)
+    };
+    put().context(|| format!("write {}", path.display()))
+}
+
+fn lock(dir: &Path, how: FlockArg) -> Result<Flock<OwnedFd>> {
+    let file = File::open(dir).context(|| format!("open {}", dir.display()))?;
+    Flock::lock(OwnedFd::from(file), how).map_err(|(_, errno)| Error::system(format!("lock {}", dir.display()), errno))
+}
+
+fn errno(error: &std::io::Error) -> coracle_sys::Errno {
+    coracle_sys::Errno::from_raw(error.raw_os_error().unwrap_or_default())
+}

@@ -1,0 +1,18 @@
+//! The terminal: opened in the container's devpts, its other side handed to whoever talks to it.
+
+use oci_spec::runtime::Process;
+
+use crate::source::Source;
+use crate::step::Step;
+use crate::{CreateOptions, Plan, Result};
+
+/// The terminal of `process`, if it wants one.
+pub fn create(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Result<()> {
+    if !process.terminal().unwrap_or(false) {
+        return Ok(());
+    }
+    let size = process.console_size().map(|size| (size.height() as u16, size.width() as u16));
+    let socket = opts.console_socket.clone().map(|path| plan.source(Source::Connect(path)));
+    plan.init.extend([Step::OpenPty { size }, Step::SendPty(socket), Step::Console, Step::Stdio]);
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! One helpful sentence where users get stuck.
+
+use coracle_sys::Errno;
+
+use crate::step::Step;
+
+/// What to try when `step` failed with `errno`.
+pub fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
+    match (step, errno) {
+        (Step::MountFs(mount), Errno::EPERM) if mount.fstype.as_c_str() == c"proc" => {
+            Some("the host's /proc is partly covered by other mounts; is coracle itself in a container?")
+        }
+        (Step::Seccomp(_), Errno::EACCES) => Some("set process.noNewPrivileges, or run as root"),
+        (Step::Pivot, Errno::EINVAL) => Some("a root filesystem in an initramfs needs --no-pivot"),
+        _ => None,
+    }
+}

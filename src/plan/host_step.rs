@@ -1,0 +1,79 @@
+//! What the parent owes the child, and when.
+
+use std::fmt;
+
+use oci_spec::runtime::{Hook, LinuxIdMapping};
+
+use crate::source::Slot;
+
+/// Which hooks, in the order of the lifecycle (config.md, POSIX-platform Hooks).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookKind {
+    Prestart,
+    CreateRuntime,
+    CreateContainer,
+    StartContainer,
+    Poststart,
+    Poststop,
+}
+
+impl HookKind {
+    /// The name in config.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            HookKind::Prestart => "prestart",
+            HookKind::CreateRuntime => "createRuntime",
+            HookKind::CreateContainer => "createContainer",
+            HookKind::StartContainer => "startContainer",
+            HookKind::Poststart => "poststart",
+            HookKind::Poststop => "poststop",
+        }
+    }
+}
+
+/// A step of the parent, done when the child has reached a point.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostStep {
+    /// Write the user namespace's id maps.
+    IdMaps {
+        uids: Vec<LinuxIdMapping>,
+        gids: Vec<LinuxIdMapping>,
+    },
+    /// Give the tree in the slot the mapping of the child's user namespace.
+    IdMapTree(Slot),
+    /// Put the process into its cgroup, where the clone could not.
+    JoinCgroup,
+    /// Set the cgroup's limits.
+    Limits,
+    OomScoreAdj(i32),
+    /// Soft and hard limit in the resource's own unit (prlimit(2)).
+    Rlimit {
+        name: String,
+        resource: u32,
+        soft: u64,
+        hard: u64,
+    },
+    Hooks {
+        kind: HookKind,
+        hooks: Vec<Hook>,
+    },
+}
+
+impl fmt::Display for HostStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostStep::IdMaps { uids, gids } => write!(f, "write id maps uid[{}] gid[{}]", lines(uids), lines(gids)),
+            HostStep::IdMapTree(slot) => write!(f, "map the ids of {slot}"),
+            HostStep::JoinCgroup => f.write_str("join the cgroup"),
+            HostStep::Limits => f.write_str("set cgroup limits"),
+            HostStep::OomScoreAdj(value) => write!(f, "set oom_score_adj {value}"),
+            HostStep::Rlimit { name, soft, hard, .. } => write!(f, "set {name} {soft}:{hard}"),
+            HostStep::Hooks { kind, hooks } => write!(f, "run {} {} hook(s)", hooks.len(), kind.name()),
+        }
+    }
+}
+
+fn lines(maps: &[LinuxIdMapping]) -> String {
+    let one = |m: &LinuxIdMapping| format!("{} {} {}", m.container_id(), m.host_id(), m.size());
+    maps.iter().map(one).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,35 @@
+//! What is wrong with a configuration, and where.
+
+use std::ffi::CString;
+use std::fmt;
+
+/// A value of config.json that cannot be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// JSON pointer (RFC 6901) to the value, such as `/mounts/3/options/1`.
+    pub pointer: String,
+    /// What is wrong with it, as a lower-case fragment.
+    pub problem: String,
+}
+
+impl Invalid {
+    pub fn new(pointer: impl Into<String>, problem: impl Into<String>) -> Invalid {
+        Invalid { pointer: pointer.into(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.pointer, self.problem)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// `text` as the kernel takes it; a NUL byte inside is refused, since it would cut the value short.
+///
+/// # Errors
+/// [`Invalid`] at `pointer` if `text` contains a NUL byte.
+pub fn c_string(pointer: &str, text: impl Into<Vec<u8>>) -> Result<CString, Invalid> {
+    CString::new(text).map_err(|_| Invalid::new(pointer, "contains a NUL byte"))
+}

@@ -1,0 +1,278 @@
+//! Everything a container's first process can do between clone and exec.
+//!
+//! One step is one kernel-visible effect and carries all it needs, in the form the kernel takes it. Its `Display`
+//! is at once the debug log, the golden test and the error message: when the kernel refuses step 17, the parent
+//! prints step 17 and the errno.
+
+use std::ffi::{CStr, CString};
+use std::fmt;
+
+use coracle_sys::exec::CArray;
+use coracle_sys::sched::SchedAttr;
+
+use crate::device::Device;
+use crate::namespaces::Kind;
+use crate::source::{Attributes, Propagation, Slot};
+
+/// A place where the child stops until the parent has done its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// The process exists: id maps are written, it is in its cgroup.
+    Mapped,
+    /// Mounts are in place, the root is not yet changed: hooks of the create phase.
+    Mounted,
+    /// Nothing is left but to execute the program: limits are set, the state is recorded.
+    Ready,
+}
+
+/// What a mount point has to be, and is made as when it is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountPoint {
+    Directory,
+    File,
+}
+
+/// Where in the container something is mounted: a path below its root, resolved so that no symbolic link leads out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Relative to the root; `.` is the root itself.
+    pub path: CString,
+    pub kind: MountPoint,
+    /// Refuse symbolic links on the way (proc and sysfs: CVE-2019-19921).
+    pub no_symlinks: bool,
+}
+
+/// A new superblock and the mount of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FsMount {
+    pub fstype: CString,
+    /// Parameters in order; without a value they are flags.
+    pub params: Vec<(CString, Option<CString>)>,
+    pub attributes: Attributes,
+    pub propagation: Vec<Propagation>,
+    pub target: Target,
+    /// Take over the mode of the directory that is mounted upon, as no `mode=` was given (tmpfs).
+    pub inherit_mode: bool,
+    /// Copy what the directory held into the new filesystem (`tmpcopyup`).
+    pub copy_up: bool,
+}
+
+/// A step of the child.
+#[derive(Debug)]
+pub enum Step {
+    /// Report that the point is reached and wait for the parent's answer.
+    Sync(Point),
+
+    Join {
+        slot: Slot,
+        kind: Kind,
+    },
+    Unshare(Kind),
+    /// Become uid and gid 0 of the new user namespace.
+    BecomeRoot,
+
+    Hostname(CString),
+    Domainname(CString),
+    LoopbackUp,
+    Keyring(CString),
+    Personality(u32),
+    MemoryPolicy {
+        mode: i32,
+        nodes: Vec<u64>,
+    },
+    Scheduler(SchedAttr),
+    IoPriority {
+        class: u16,
+        level: u16,
+    },
+
+    /// Set the propagation of the mount at an absolute path.
+    Propagation {
+        path: CString,
+        change: Propagation,
+    },
+    /// Attach the root filesystem at its own path, where hooks expect it.
+    AttachRootfs {
+        slot: Slot,
+        at: CString,
+    },
+    /// Attach a detached tree in the container.
+    AttachTree {
+        slot: Slot,
+        target: Target,
+    },
+    MountFs(Box<FsMount>),
+    /// Make the mount at `target` read-only now that everything in it is made.
+    MakeReadonly(Target),
+    Mknod(Device),
+    Symlink {
+        to: CString,
+        at: CString,
+    },
+    Pivot,
+    MoveRoot,
+    Chroot,
+
+    Sysctl {
+        key: CString,
+        value: CString,
+    },
+    Readonly(CString),
+    Mask(CString),
+    RootPropagation(Propagation),
+    RootReadonly,
+
+    Setsid,
+    /// Open a pseudo-terminal of the container's devpts, of the given rows and columns.
+    OpenPty {
+        size: Option<(u16, u16)>,
+    },
+    /// Send the terminal's controlling side to the socket in the slot, or to the parent.
+    SendPty(Option<Slot>),
+    /// Bind the terminal over /dev/console.
+    Console,
+    /// Make the terminal standard input, output and error, and the session's terminal.
+    Stdio,
+    /// Hand this process's pidfd to the socket in the slot.
+    SendPidfd {
+        slot: Slot,
+        name: CString,
+    },
+
+    MakeCwd(CString),
+    /// Enter the working directory while still root; a refusal is left to `Chdir`.
+    ChdirEarly(CString),
+    /// Enter the working directory with the user's rights, unless that is done.
+    Chdir(CString),
+    Umask(u32),
+    Groups(Vec<u32>),
+    SetGid(u32),
+    SetUid(u32),
+    KeepCaps,
+    Bounding(u64),
+    Capabilities {
+        effective: u64,
+        permitted: u64,
+        inheritable: u64,
+    },
+    Ambient(u64),
+    NoNewPrivs,
+    /// Write an LSM label for the next exec to an attribute of this process.
+    ExecLabel {
+        attribute: CString,
+        label: CString,
+    },
+    Seccomp(Slot),
+    VerifyCwd,
+
+    /// Close every descriptor from 3 + `keep` up at exec.
+    CloseFds {
+        keep: u32,
+    },
+    /// Which of the candidates is executable; the index goes to `Exec`.
+    FindExecutable {
+        name: CString,
+        candidates: Vec<CString>,
+    },
+    /// Wait for `start`.
+    Gate(Slot),
+    Exec {
+        name: CString,
+        argv: CArray,
+        envp: CArray,
+    },
+}
+
+/// A C string for people.
+pub(crate) fn show(text: &CStr) -> std::borrow::Cow<'_, str> {
+    text.to_string_lossy()
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match show(&self.path).as_ref() {
+            "." => f.write_str("/"),
+            path => write!(f, "/{path}"),
+        }
+    }
+}
+
+impl fmt::Display for FsMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mount {} on {}", show(&self.fstype), self.target)?;
+        let params: Vec<String> = self
+            .params
+            .iter()
+            .filter(|(key, _)| key.as_c_str() != c"source")
+            .map(|(key, value)| match value {
+                Some(value) => format!("{}={}", show(key), show(value)),
+                None => show(key).into_owned(),
+            })
+            .chain(self.attributes.names().map(str::to_owned))
+            .collect();
+        if params.is_empty() { Ok(()) } else { write!(f, " ({})", params.join(",")) }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Sync(point) => write!(f, "-- {point:?} --"),
+            Step::Join { slot, kind } => write!(f, "join {kind} namespace ({slot})"),
+            Step::Unshare(kind) => write!(f, "unshare {kind} namespace"),
+            Step::BecomeRoot => f.write_str("become root of the user namespace"),
+            Step::Hostname(name) => write!(f, "set hostname {}", show(name)),
+            Step::Domainname(name) => write!(f, "set domainname {}", show(name)),
+            Step::LoopbackUp => f.write_str("bring up lo"),
+            Step::Keyring(name) => write!(f, "join session keyring {}", show(name)),
+            Step::Personality(persona) => write!(f, "set personality {persona:#x}"),
+            Step::MemoryPolicy { mode, nodes } => write!(f, "set memory policy {mode:#x} nodes {nodes:x?}"),
+            Step::Scheduler(attr) => write!(f, "set scheduler policy {} nice {}", attr.policy, attr.nice),
+            Step::IoPriority { class, level } => write!(f, "set io priority class {class} level {level}"),
+            Step::Propagation { path, change } => write!(f, "make {} {change}", show(path)),
+            Step::AttachRootfs { slot, at } => write!(f, "attach rootfs ({slot}) at {}", show(at)),
+            Step::AttachTree { slot, target } => write!(f, "attach {slot} on {target}"),
+            Step::MountFs(mount) => mount.fmt(f),
+            Step::MakeReadonly(target) => write!(f, "make mount {target} read-only"),
+            Step::Mknod(device) => write!(f, "create device {device}"),
+            Step::Symlink { to, at } => write!(f, "create symlink /{} -> {}", show(at), show(to)),
+            Step::Pivot => f.write_str("pivot into the rootfs"),
+            Step::MoveRoot => f.write_str("move the rootfs over /"),
+            Step::Chroot => f.write_str("change root into the rootfs"),
+            Step::Sysctl { key, value } => write!(f, "set sysctl {} to {}", show(key), show(value)),
+            Step::Readonly(path) => write!(f, "make {} read-only", show(path)),
+            Step::Mask(path) => write!(f, "mask {}", show(path)),
+            Step::RootPropagation(change) => write!(f, "make / {change}"),
+            Step::RootReadonly => f.write_str("make / read-only"),
+            Step::Setsid => f.write_str("start a session"),
+            Step::OpenPty { size: None } => f.write_str("open a terminal"),
+            Step::OpenPty { size: Some((rows, columns)) } => write!(f, "open a terminal of {rows}x{columns}"),
+            Step::SendPty(None) => f.write_str("send the terminal to the caller"),
+            Step::SendPty(Some(slot)) => write!(f, "send the terminal to the console socket ({slot})"),
+            Step::Console => f.write_str("bind the terminal on /dev/console"),
+            Step::Stdio => f.write_str("make the terminal stdin, stdout and stderr"),
+            Step::SendPidfd { slot, .. } => write!(f, "send the pidfd to the pidfd socket ({slot})"),
+            Step::MakeCwd(path) => write!(f, "create working directory {}", show(path)),
+            Step::ChdirEarly(path) => write!(f, "try to change directory to {}", show(path)),
+            Step::Chdir(path) => write!(f, "change directory to {}", show(path)),
+            Step::Umask(mask) => write!(f, "set umask {mask:04o}"),
+            Step::Groups(groups) => write!(f, "set groups {groups:?}"),
+            Step::SetGid(gid) => write!(f, "set gid {gid}"),
+            Step::SetUid(uid) => write!(f, "set uid {uid}"),
+            Step::KeepCaps => f.write_str("keep capabilities across the change of uid"),
+            Step::Bounding(set) => write!(f, "drop bounding capabilities outside {set:#x}"),
+            Step::Capabilities { effective, permitted, inheritable } => {
+                write!(f, "set capabilities e={effective:#x} p={permitted:#x} i={inheritable:#x}")
+            }
+            Step::Ambient(set) => write!(f, "set ambient capabilities {set:#x}"),
+            Step::NoNewPrivs => f.write_str("set no_new_privs"),
+            Step::ExecLabel { attribute, label } => write!(f, "set label {} ({})", show(label), show(attribute)),
+            Step::Seccomp(slot) => write!(f, "load seccomp filter ({slot})"),
+            Step::VerifyCwd => f.write_str("verify that the working directory is inside the container"),
+            Step::CloseFds { keep } => write!(f, "mark fds from {} close-on-exec", 3 + keep),
+            Step::FindExecutable { name, .. } => write!(f, "find executable {}", show(name)),
+            Step::Gate(_) => f.write_str("-- wait for start --"),
+            Step::Exec { name, .. } => write!(f, "execute {}", show(name)),
+        }
+    }
+}
