@@ -17,6 +17,12 @@ pub fn close_range(first: u32, last: u32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
+/// Whether a descriptor has this number, whoever owns it (fcntl(2), F_GETFD).
+pub fn is_open(fd: RawFd) -> bool {
+    // SAFETY: no pointers are passed, and nothing about the descriptor changes.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
 /// Makes descriptor `to` another name of `from`, without close-on-exec (dup2(2)).
 pub fn dup_to(from: BorrowedFd<'_>, to: RawFd) -> Result<()> {
     if from.as_raw_fd() == to {

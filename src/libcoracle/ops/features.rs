@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use coracle_plan::mount_options::{Effect, TABLE};
 use serde::Serialize;
 
 /// The oldest `ociVersion` that is understood.
@@ -88,7 +89,7 @@ pub fn features() -> Features {
         oci_version_min: OCI_VERSION_MIN,
         oci_version_max: OCI_VERSION,
         hooks: &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
-        mount_options: MOUNT_OPTIONS.to_vec(),
+        mount_options: mount_options(),
         linux: Linux {
             namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             capabilities: CAPABILITIES,
@@ -113,6 +114,12 @@ pub fn features() -> Features {
     }
 }
 
+/// Those the planner knows. The id mapping ones are announced as an extension instead.
+fn mount_options() -> Vec<&'static str> {
+    let listed = TABLE.iter().filter(|(_, effect)| !matches!(effect, Effect::IdMap(_)));
+    listed.map(|(name, _)| *name).collect()
+}
+
 /// Tools that test for abilities of runc look at its annotations; its specification lets others give the version
 /// they stand in for, and asks them not to give a commit.
 fn annotations() -> BTreeMap<&'static str, String> {
@@ -131,69 +138,6 @@ pub fn libseccomp_version() -> Option<String> {
     let version = libseccomp::ScmpVersion::current().ok()?;
     Some(format!("{}.{}.{}", version.major, version.minor, version.micro))
 }
-
-const MOUNT_OPTIONS: &[&str] = &[
-    "async",
-    "atime",
-    "bind",
-    "defaults",
-    "dev",
-    "diratime",
-    "dirsync",
-    "exec",
-    "iversion",
-    "lazytime",
-    "loud",
-    "mand",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "noiversion",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnorelatime",
-    "rnostrictatime",
-    "rnosuid",
-    "rnosymfollow",
-    "ro",
-    "rprivate",
-    "rrelatime",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "rsymfollow",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "strictatime",
-    "suid",
-    "symfollow",
-    "sync",
-    "tmpcopyup",
-    "unbindable",
-];
 
 /// In the order of their numbers (capabilities(7)).
 const CAPABILITIES: &[&str] = &[

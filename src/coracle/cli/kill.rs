@@ -1,0 +1,40 @@
+//! `coracle kill`
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use libcoracle::{Signal, ops};
+
+use super::{Call, Verb, container_id};
+use crate::failure::Failure;
+
+/// Send a signal to the first process of a container
+///
+/// Signal 0 is not sent: it asks whether the container runs. KILL, sent to a container that shares its pid
+/// namespace, goes to every process in its cgroup.
+#[derive(Debug, Parser)]
+#[command(verbatim_doc_comment)]
+pub struct Kill {
+    /// Do not complain about a container that does not run
+    #[arg(long, short, hide = true)]
+    all: bool,
+    /// Name of the container
+    #[arg(value_name = "CONTAINER-ID")]
+    id: OsString,
+    /// A number, or a name with or without SIG
+    #[arg(default_value = "TERM")]
+    signal: OsString,
+}
+
+impl Verb for Kill {
+    fn run(&self, call: &Call) -> Result<u8, Failure> {
+        let id = container_id(&self.id)?;
+        let signal: Signal =
+            self.signal.to_string_lossy().parse().map_err(|error: libcoracle::signal::UnknownSignal| {
+                Failure::new(error.to_string()).during("kill", &id)
+            })?;
+        let root = call.global.root()?;
+        ops::kill(&root, &id, signal, self.all).map_err(|error| Failure::from(error).during("kill", &id))?;
+        Ok(0)
+    }
+}
