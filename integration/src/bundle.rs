@@ -33,7 +33,7 @@ impl Bundle {
         symlink("/guest", rootfs.join("bin/guest")).unwrap();
         fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/guest\nuser:x:1000:1000::/home/user:/guest\n")
             .unwrap();
-        let mut config: Value = serde_json::from_str(include_str!("../data/config.json")).unwrap();
+        let mut config: Value = serde_json::from_str(include_str!("../../config.json.example")).unwrap();
         merge(&mut config, &json!({"process": {"terminal": false, "args": ["/guest", "probe"]}}));
         Bundle { path: path.into(), config, coracle, ids: (prefix.into(), std::cell::Cell::new(0)) }
     }
@@ -65,7 +65,7 @@ impl Bundle {
     /// Removes the mounts on these destinations.
     pub fn without_mounts(mut self, destinations: &[&str]) -> Bundle {
         let gone = |mount: &Value| destinations.iter().any(|destination| mount["destination"] == *destination);
-        self.config["mounts"].as_array_mut().unwrap().retain(|mount| !gone(mount));
+        self.config["mounts"].as_array_mut().into_iter().for_each(|list| list.retain(|mount| !gone(mount)));
         self
     }
 

@@ -4,6 +4,11 @@
 #[derive(Debug)]
 pub struct Skip(pub String);
 
+/// Ends the test as skipped.
+pub fn skip(reason: impl Into<String>) -> ! {
+    std::panic::panic_any(Skip(reason.into()))
+}
+
 /// Needs, for `requires!`.
 pub mod need {
     use std::fs;

@@ -21,7 +21,7 @@ mod terminal;
 pub use bundle::Bundle;
 pub use call::{Call, Running};
 pub use container::Container;
-pub use host::{Skip, need};
+pub use host::{Skip, need, skip};
 pub use json::{Facts, merge};
 pub use output::Output;
 pub use registry::{Context, Test, test};
@@ -34,7 +34,7 @@ pub use terminal::{ConsoleSocket, Pty};
 macro_rules! requires {
     ($need:expr) => {
         if let Err(reason) = $need {
-            std::panic::panic_any($crate::Skip(reason));
+            $crate::skip(reason);
         }
     };
 }

@@ -85,6 +85,9 @@ fn own_host() {
         let text = info.payload().downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| info.payload().downcast_ref::<&str>().copied()).unwrap_or("panic");
         let place = info.location().map(ToString::to_string).unwrap_or_default();
+        if std::thread::current().name() == Some("main") {
+            eprintln!("{place}: {text}");
+        }
         MESSAGE.with(|message| *message.borrow_mut() = format!("{place}: {text}"));
     }));
 }
@@ -132,7 +135,11 @@ impl Run {
 
 /// Builds the guest, and coracle unless another runtime was chosen, when cargo runs this program.
 fn build(profile: &Path, coracle: bool) {
-    let (Some(cargo), Some(target)) = (std::env::var_os("CARGO"), profile.parent()) else { return };
+    // Both the target directory and one named by the target triple below it carry this tag: the outer one is meant.
+    let tagged = |path: &&Path| fs::symlink_metadata(path.join("CACHEDIR.TAG")).is_ok();
+    let (Some(cargo), Some(target)) = (std::env::var_os("CARGO"), profile.ancestors().filter(tagged).last()) else {
+        return;
+    };
     let mut command = Command::new(cargo);
     command
         .args(["build", "--quiet", "--package", "guest"])

@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
+mod differential;
 mod lifecycle;
 
 use std::process::ExitCode;
 
+use integration::Test;
+
 fn main() -> ExitCode {
-    let topics: &[&[integration::Test]] = &[lifecycle::TESTS];
-    integration::main(&topics.concat(), Vec::new)
+    let topics: &[&[Test]] = &[lifecycle::TESTS];
+    let mut tests = topics.concat();
+    tests.extend(differential::tests());
+    integration::main(&tests, differential::unused)
 }

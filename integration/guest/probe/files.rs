@@ -1,7 +1,7 @@
 //! What is read from files: mounts, namespaces, descriptors, device nodes.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::sys::stat::{major, minor};
@@ -133,9 +133,10 @@ fn try_path(path: &Path) -> Value {
     } else {
         let read = fs::OpenOptions::new()
             .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(path)
             .and_then(|mut file| std::io::Read::read(&mut file, &mut [0; 16]));
-        let write = fs::OpenOptions::new().append(true).open(path);
+        let write = fs::OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
         let bytes = read.as_ref().ok().copied();
         (read.map(drop).map_err(|e| errno(&e)), write.map(drop).map_err(|e| errno(&e)), bytes)
     };
