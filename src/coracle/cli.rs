@@ -47,7 +47,7 @@ pub struct Global {
     /// Shape of the log: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Keep the state of containers below DIR [default: /run/coracle, or $XDG_RUNTIME_DIR/coracle for users]
+    /// Keep the state of containers in DIR [default: /run/coracle; users: $XDG_RUNTIME_DIR/coracle]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Have systemd make the cgroups; linux.cgroupsPath is then slice:prefix:name
@@ -56,7 +56,7 @@ pub struct Global {
     /// Do without cgroups where permission is missing: true, false or auto [default: auto]
     #[arg(long, value_name = "WHEN")]
     rootless: Option<String>,
-    /// Print the version of coracle, of the OCI specification it follows and of libseccomp
+    /// Print the versions of coracle, of the OCI specification and of libseccomp
     #[arg(long, short = 'v')]
     version: bool,
 }
@@ -171,8 +171,16 @@ impl Entry {
     }
 
     fn help(&self) -> String {
-        (self.command)().bin_name(format!("coracle {}", self.name)).render_long_help().to_string()
+        render((self.command)().bin_name(format!("coracle {}", self.name)))
     }
+}
+
+/// The whole description, and a line for each option: there is no shorter help than this.
+fn render(mut command: Command) -> String {
+    if let Some(about) = command.get_long_about().cloned() {
+        command = command.about(about);
+    }
+    command.render_help().to_string()
 }
 
 /// A command whose help option is an option like any other: help is not an error, and is printed in one place.
@@ -228,7 +236,7 @@ impl Global {
     fn root(&self) -> Result<Root, Failure> {
         let Some(path) = &self.root else { return Ok(Root::open(&Root::default_path(), false)?) };
         let path = std::path::absolute(path)
-            .map_err(|error| Failure::new(format!("find the state root {}: {error}", path.display())))?;
+            .map_err(|error| Failure::system(format!("find the state root {}", path.display()), &error))?;
         if is_slash(&path) {
             return Err(Failure::new("Option --root argument should not be set to /"));
         }
@@ -265,9 +273,7 @@ fn container_id(operand: &OsStr) -> Result<ContainerId, Failure> {
 fn print(text: &str) -> Result<u8, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::system("write to standard output", &error)),
         _ => Ok(0),
     }
 }

@@ -1,5 +1,6 @@
 //! Why a command ends with an error, as callers and people read it.
 
+use coracle_sys::{Errno, describe};
 use libcoracle::{ContainerId, Error};
 
 /// An error on its way to `main`.
@@ -16,6 +17,14 @@ impl Failure {
     /// An error of the command line itself.
     pub fn new(text: impl Into<String>) -> Failure {
         Failure { text: text.into(), hint: None, during: None, code: 1 }
+    }
+
+    /// The kernel refused `what`.
+    pub fn system(what: impl std::fmt::Display, error: &std::io::Error) -> Failure {
+        Failure::new(match error.raw_os_error() {
+            Some(errno) => format!("{what}: {}", describe(Errno::from_raw(errno))),
+            None => format!("{what}: {error}"),
+        })
     }
 
     /// There is no such command.
@@ -63,6 +72,12 @@ impl From<Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_the_error_as_the_library_does() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(Failure::system("open x", &error).log_text(), "open x: no such file or directory (ENOENT)");
+    }
 
     #[test]
     fn names_the_command_as_its_readers_expect() {

@@ -25,8 +25,9 @@ impl Inherited {
         Inherited(count)
     }
 
-    /// Checks that the caller did hand over `wanted` descriptors, after those of socket activation (sd_listen_fds(3)).
-    pub fn check(self, wanted: u32) -> Result<(), Failure> {
+    /// Checks that the caller did hand over `wanted` descriptors after those of socket activation (sd_listen_fds(3)),
+    /// and returns how many the latter are.
+    pub fn check(self, wanted: u32) -> Result<u32, Failure> {
         let listening = listen_fds();
         if listening > self.0 {
             let missing = FIRST + self.0;
@@ -39,7 +40,7 @@ impl Inherited {
                 "unable to stat preserved-fd {found} (of {wanted}): descriptor {missing} is not open"
             )));
         }
-        Ok(())
+        Ok(listening)
     }
 }
 

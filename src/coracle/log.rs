@@ -58,27 +58,23 @@ fn open(path: &Path) -> Result<File, Failure> {
         .mode(0o644)
         .custom_flags(nix::fcntl::OFlag::O_SYNC.bits())
         .open(path)
-        .map_err(|error| Failure::new(format!("open log {}: {error}", path.display())))
+        .map_err(|error| Failure::system(format!("open log {}", path.display()), &error))
 }
 
 /// Reports the error a run ends with: once in the log, and on standard error too if the log is elsewhere.
 pub fn fatal(failure: &Failure) {
     let log = LOG.get_or_init(Log::default);
-    let text = failure.log_text();
-    if log.for_people() {
-        to_stderr(&failure.plain());
-        return;
+    let people = std::io::stderr().is_terminal();
+    if people && log.file.is_none() && log.format == Format::Text {
+        return to_stderr(&failure.plain());
     }
+    let text = failure.log_text();
     let hint = failure.hint().map(|hint| ("hint", Value::Text(hint.to_owned())));
-    log.write(&Line {
-        time: &clock::rfc3339(SystemTime::now()),
-        level: Level::ERROR,
-        message: &text,
-        caller: None,
-        fields: hint.as_slice(),
-    });
+    let time = clock::rfc3339(SystemTime::now());
+    let line = Line { time: &time, level: Level::ERROR, message: &text, caller: None, fields: hint.as_slice() };
+    log.put(&line.shaped(log.format));
     if log.file.is_some() {
-        to_stderr(&if std::io::stderr().is_terminal() { failure.plain() } else { format!("{text}\n") });
+        to_stderr(&if people { failure.plain() } else { format!("{text}\n") });
     }
 }
 
@@ -87,19 +83,11 @@ impl Log {
         self.file.is_none() && self.format == Format::Text && std::io::stderr().is_terminal()
     }
 
-    fn write(&self, line: &Line<'_>) {
-        let text = match self.format {
-            Format::Json => line.json(),
-            Format::Text if self.for_people() => line.plain(),
-            Format::Text => line.text(),
-        };
+    /// Adds a line, in one write, for others may append to the file too. When it fails there is nowhere to say so.
+    fn put(&self, line: &str) {
         match &self.file {
-            // One write a line, for others may append to the file too. When it fails there is nowhere to say so.
-            Some(file) => {
-                let mut file = file;
-                let _ = file.write_all(text.as_bytes());
-            }
-            None => to_stderr(&text),
+            Some(file) => drop((file as &File).write_all(line.as_bytes())),
+            None => to_stderr(line),
         }
     }
 }
@@ -128,13 +116,14 @@ impl Subscriber for Events {
         event.record(&mut entry);
         let metadata = event.metadata();
         let file = format!("{}:{}", metadata.file().unwrap_or_default(), metadata.line().unwrap_or_default());
-        log.write(&Line {
+        let line = Line {
             time: &clock::rfc3339(SystemTime::now()),
             level: *metadata.level(),
             message: &entry.message,
-            caller: (log.debug && !log.for_people()).then_some((metadata.target(), &file)),
+            caller: log.debug.then_some((metadata.target(), &file)),
             fields: &entry.fields,
-        });
+        };
+        log.put(&if log.for_people() { line.plain() } else { line.shaped(log.format) });
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -25,6 +25,7 @@ const GATE: &str = "start";
 #[derive(Debug, Clone)]
 pub struct Root {
     path: PathBuf,
+    explicit: bool,
 }
 
 impl Root {
@@ -38,8 +39,7 @@ impl Root {
         if path.parent().is_none() {
             return Err(Error::new(Kind::InvalidConfig, "Option --root argument should not be set to /"));
         }
-        let _ = explicit;
-        Ok(Root { path })
+        Ok(Root { path, explicit })
     }
 
     /// `/run/coracle`, or `$XDG_RUNTIME_DIR/coracle` for an ordinary user.
@@ -93,11 +93,11 @@ impl Root {
         }
     }
 
-    /// The names of all entries, sorted; a missing root has none.
+    /// The names of all entries, sorted; a missing root has none, unless somebody named it.
     pub fn names(&self) -> Result<Vec<String>> {
         let entries = match std::fs::read_dir(&self.path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.explicit => return Ok(Vec::new()),
             Err(error) => return Err(Error::system(format!("list {}", self.path.display()), errno(&error))),
         };
         let mut names: Vec<String> = entries

@@ -32,22 +32,22 @@ pub struct NewContainer {
     /// Read FILE, looked up in the bundle, instead of config.json
     #[arg(long, short = 'f', value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Send the container's terminal to whoever listens on this AF_UNIX socket
+    /// Send the container's terminal to who listens on this AF_UNIX socket
     #[arg(long, value_name = "SOCKET")]
     console_socket: Option<PathBuf>,
-    /// Write the process id of the container's first process to FILE
+    /// Write the id of the container's first process to FILE
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
-    /// Send a pidfd of the container's first process to whoever listens on this AF_UNIX socket
+    /// Send a pidfd of the first process to who listens on this AF_UNIX socket
     #[arg(long, value_name = "SOCKET")]
     pidfd_socket: Option<PathBuf>,
-    /// Move the root file system instead of calling pivot_root(2), which a ramdisk cannot do; this confines less
+    /// Do without pivot_root(2), which fails on a ramdisk; this confines less
     #[arg(long)]
     no_pivot: bool,
-    /// Leave the container in the caller's session keyring, with its keys
+    /// Leave the container the caller's session keyring and its keys
     #[arg(long)]
     no_new_keyring: bool,
-    /// Pass the N descriptors after standard input, output, error and those of $LISTEN_FDS on to the container
+    /// Pass on N descriptors after 0, 1, 2 and those of $LISTEN_FDS
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     preserve_fds: u32,
 }
@@ -55,7 +55,7 @@ pub struct NewContainer {
 impl NewContainer {
     /// The library's options, from what the caller handed over. `bundle` is where the container comes from.
     pub fn options(&self, bundle: &Path, call: &Call) -> Result<CreateOptions, Failure> {
-        call.inherited.check(self.preserve_fds)?;
+        let listen_fds = call.inherited.check(self.preserve_fds)?;
         let bundle = absolute(bundle)?;
         let in_bundle = |path: &Option<PathBuf>| path.as_ref().map(|path| bundle.join(path));
         Ok(CreateOptions {
@@ -65,6 +65,7 @@ impl NewContainer {
             pidfd_socket: in_bundle(&self.pidfd_socket),
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
+            listen_fds,
             preserve_fds: self.preserve_fds,
             systemd_cgroup: call.global.systemd_cgroup,
             rootless: call.global.rootless()?,
@@ -80,7 +81,7 @@ impl NewContainer {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::new(format!("find {}: {error}", path.display())))
+    std::path::absolute(path).map_err(|error| Failure::system(format!("find {}", path.display()), &error))
 }
 
 impl Create {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use clap::{CommandFactory, Parser};
 
-use super::{Call, Entry, Global, VERBS, Verb, print, with_help};
+use super::{Call, Entry, Global, VERBS, Verb, print, render, with_help};
 use crate::failure::Failure;
 
 /// Explain a command, or list them all
@@ -33,9 +33,6 @@ pub fn top() -> String {
         let _ = writeln!(commands, "  {:<9} {about}", entry.name);
     }
     commands.push_str("\n`coracle help COMMAND` explains one.");
-    with_help(Global::command())
-        .override_usage("coracle [OPTIONS] COMMAND [ARGUMENTS]")
-        .after_long_help(commands)
-        .render_long_help()
-        .to_string()
+    let usage = "coracle [OPTIONS] COMMAND [ARGUMENTS]";
+    render(with_help(Global::command()).override_usage(usage).after_help(commands))
 }

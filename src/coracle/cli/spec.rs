@@ -37,7 +37,7 @@ impl Verb for Spec {
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Failure::new("File config.json exists. Remove it first"),
-            _ => Failure::new(format!("write {}: {error}", path.display())),
+            _ => Failure::system(format!("write {}", path.display()), &error),
         })?;
         Ok(0)
     }

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use tracing::Level;
 
+use super::Format;
+
 /// An entry.
 pub struct Line<'a> {
     /// When, as RFC 3339.
@@ -28,8 +30,16 @@ pub enum Value {
 }
 
 impl Line<'_> {
+    /// The entry as the log wants it.
+    pub fn shaped(&self, format: Format) -> String {
+        match format {
+            Format::Text => self.text(),
+            Format::Json => self.json(),
+        }
+    }
+
     /// `time="…" level=error msg="…" key=value`, values quoted where they must be.
-    pub fn text(&self) -> String {
+    fn text(&self) -> String {
         let mut line = String::with_capacity(64 + self.message.len());
         let mut pair = |key: &str, value: &str| {
             if !line.is_empty() {
@@ -54,7 +64,7 @@ impl Line<'_> {
     }
 
     /// One object with its keys sorted.
-    pub fn json(&self) -> String {
+    fn json(&self) -> String {
         let text = |text: &str| Value::Text(text.to_owned());
         let mut pairs = self.sorted();
         pairs.extend([("time", text(self.time)), ("level", text(name(self.level))), ("msg", text(self.message))]);

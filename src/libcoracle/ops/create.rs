@@ -29,7 +29,9 @@ pub struct CreateOptions {
     pub pidfd_socket: Option<PathBuf>,
     pub no_pivot: bool,
     pub no_new_keyring: bool,
-    /// Descriptors from 3 up that the program inherits.
+    /// How many descriptors from 3 up are those of socket activation (sd_listen_fds(3)); the program inherits them.
+    pub listen_fds: u32,
+    /// How many descriptors after those the program inherits too.
     pub preserve_fds: u32,
     pub systemd_cgroup: bool,
     /// Whether refused cgroup access is passed over; `None` decides by the user.
@@ -141,11 +143,16 @@ fn plan_options(
         pidfd_socket: opts.pidfd_socket.clone(),
         no_pivot: opts.no_pivot,
         no_new_keyring: opts.no_new_keyring,
-        preserve_fds: opts.preserve_fds,
-        extra_env: Vec::new(),
+        preserve_fds: opts.listen_fds.saturating_add(opts.preserve_fds),
+        extra_env: listen_env(opts.listen_fds),
         gate,
         needs_cgroup_join: cgroup.needs_add(),
     }
+}
+
+/// What tells the program, which is process 1 of its container, of the sockets it was activated for.
+fn listen_env(count: u32) -> Vec<String> {
+    if count == 0 { Vec::new() } else { vec![format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()] }
 }
 
 fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgroup: &Created) -> State {
