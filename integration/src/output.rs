@@ -22,6 +22,7 @@ impl Output {
     #[track_caller]
     fn complain(&self, wanted: &str) -> ! {
         let Output { command, code, stdout, stderr } = self;
+        let stdout: String = stdout.chars().take(1500).collect();
         panic!("{wanted}\n  command: {command}\n  exit code: {code}\n  stdout: {stdout}\n  stderr: {stderr}")
     }
 
