@@ -1,114 +1,178 @@
-use nix::{errno::Errno, unistd::Pid};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    ops::Deref,
-    os::fd::BorrowedFd,
-    path::{Path, PathBuf},
-};
-#[derive(Debug)]
-pub struct Error(String);
-impl Error {
-    pub fn errno(&self) -> Option<Errno> {
-        None
-    }
-}
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-pub type Result<T> = std::result::Result<T, Error>;
-pub struct Resources;
-pub struct Invalid {
-    pub pointer: String,
-    pub problem: String,
-}
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.pointer, self.problem)
-    }
-}
-pub trait Cgroup {
+//! Where a container's processes are kept, and held to their limits.
+//!
+//! [`Layout::detect`] finds out which cgroups the host has, [`resources`] checks `linux.resources` against them,
+//! [`create`] makes a container's cgroup, and [`open`] finds it again from the [`Location`] in the container's state.
+//! All of them are a [`Cgroup`] from then on: one directory in the v2 hierarchy, one in each v1 hierarchy (with or
+//! without one in v2 beside them), or none at all.
+//!
+//! A controller is a pure function from [`Resources`] to a list of writes; the modules below `v1` and `v2` are those.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::ops::Deref;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use nix::libc::SIGKILL;
+use nix::unistd::Pid;
+
+mod device;
+mod dir;
+mod error;
+mod layout;
+mod location;
+mod nowhere;
+mod resources;
+mod signal;
+mod v1;
+mod v2;
+mod write;
+
+pub use error::{Error, Invalid, Result};
+pub use layout::{Layout, Mode};
+pub use location::Location;
+pub use resources::{Resources, resources};
+
+use location::Target;
+use nowhere::Nowhere;
+use v1::Hierarchies;
+use v2::Unified;
+
+/// A container's cgroup, whoever made it and however its files are spelt.
+///
+/// One that is gone, after a reboot say, has no processes: asking for them, signalling or removing them works, and only
+/// what needs it to be there fails with `ENOENT`.
+pub trait Cgroup: fmt::Debug + Send {
+    /// The cgroup v2 directory to clone into (`CLONE_INTO_CGROUP`); `None` where there is no v2 hierarchy.
     fn dir(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Whether [`add`](Cgroup::add) must be called after a clone into [`dir`](Cgroup::dir), if any.
     fn needs_add(&self) -> bool;
+
+    /// Moves process `pid` here. With v1 hierarchies beside a v2 one, into the v1 ones only.
     fn add(&self, pid: Pid) -> Result<()>;
-    fn set(&self, r: &Resources) -> Result<()>;
-    fn freeze(&self, f: bool) -> Result<()>;
+
+    /// Sets the limits that `resources` has, and leaves the others.
+    ///
+    /// # Errors
+    /// The first one that cannot be set. Those before it stay set.
+    fn set(&self, resources: &Resources) -> Result<()>;
+
+    /// Stops all processes where they are and waits until that is done, or lets them go on.
+    fn freeze(&self, frozen: bool) -> Result<()>;
+
+    /// Whether the processes were stopped by [`freeze`](Cgroup::freeze).
     fn is_frozen(&self) -> Result<bool>;
-    fn kill(&self, s: i32) -> Result<()>;
+
+    /// Sends `signal` to all processes, those too that are forked meanwhile. SIGKILL also ends stopped ones.
+    fn kill(&self, signal: i32) -> Result<()>;
+
+    /// All processes, those of nested cgroups included.
     fn pids(&self) -> Result<Vec<Pid>>;
+
+    /// Removes the cgroup with those below it, as far as it was made for the container, and waits for processes that
+    /// are about to be gone.
+    ///
+    /// # Errors
+    /// `EBUSY` when there still are processes after some seconds.
     fn remove(&self) -> Result<()>;
 }
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Location {}
-impl Location {
-    pub fn paths(&self) -> BTreeMap<String, PathBuf> {
-        BTreeMap::new()
-    }
-}
-pub struct Layout;
-impl Layout {
-    pub fn detect() -> Result<Layout> {
-        Ok(Layout)
-    }
-}
+
+/// Who makes the cgroups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Driver {
+    /// This process, in the filesystem.
+    #[default]
     Cgroupfs,
+    /// The service manager of the host, on request.
     Systemd,
 }
-pub fn resources(_: &oci_spec::runtime::LinuxResources, _: &Layout) -> std::result::Result<Resources, Invalid> {
-    Ok(Resources)
+
+/// A new cgroup, with nothing in it. Dropped, it is removed again with all that came to be in it, unless it was
+/// [kept](Created::keep).
+#[derive(Debug)]
+pub struct Created {
+    cgroup: Box<dyn Cgroup>,
+    location: Location,
 }
-struct N;
-impl Cgroup for N {
-    fn dir(&self) -> Option<BorrowedFd<'_>> {
-        None
+
+impl Created {
+    /// What to save, for [`open`].
+    pub fn location(&self) -> &Location {
+        &self.location
     }
-    fn needs_add(&self) -> bool {
-        false
-    }
-    fn add(&self, _: Pid) -> Result<()> {
-        Ok(())
-    }
-    fn set(&self, _: &Resources) -> Result<()> {
-        Ok(())
-    }
-    fn freeze(&self, _: bool) -> Result<()> {
-        Ok(())
-    }
-    fn is_frozen(&self) -> Result<bool> {
-        Ok(false)
-    }
-    fn kill(&self, _: i32) -> Result<()> {
-        Ok(())
-    }
-    fn pids(&self) -> Result<Vec<Pid>> {
-        Ok(vec![])
-    }
-    fn remove(&self) -> Result<()> {
-        Ok(())
+
+    /// Makes it permanent.
+    pub fn keep(mut self) -> Box<dyn Cgroup> {
+        std::mem::replace(&mut self.cgroup, Box::new(Nowhere))
     }
 }
-pub struct Created(Box<dyn Cgroup>, Location);
+
 impl Deref for Created {
     type Target = dyn Cgroup;
+
     fn deref(&self) -> &Self::Target {
-        &*self.0
+        self.cgroup.as_ref()
     }
 }
-impl Created {
-    pub fn location(&self) -> &Location {
-        &self.1
-    }
-    pub fn keep(self) -> Box<dyn Cgroup> {
-        self.0
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        let _ = self.cgroup.kill(SIGKILL);
+        let _ = self.cgroup.remove();
     }
 }
-pub fn create(_: &Layout, _: Driver, _: &str, _: Option<&Path>, _: bool) -> Result<Created> {
-    Ok(Created(Box::new(N), Location {}))
+
+/// Makes the cgroup of container `id`: the one `cgroups_path` names (`linux.cgroupsPath`), else one called `id` below
+/// the caller's own (v1) or beside it (v2). With `rootless`, and without a path, a caller who is not permitted to make
+/// one gets none: the container runs without limits.
+///
+/// # Errors
+/// A cgroup that has processes or is frozen, a path that names none, what the kernel refuses, and any driver but
+/// [`Driver::Cgroupfs`].
+pub fn create(
+    layout: &Layout,
+    driver: Driver,
+    id: &str,
+    cgroups_path: Option<&Path>,
+    rootless: bool,
+) -> Result<Created> {
+    if driver == Driver::Systemd {
+        return Err(Error::refused("systemd cgroup driver is not supported yet"));
+    }
+    let target = Target::parse(cgroups_path, id).map_err(Error::refused)?;
+    let optional = rootless && cgroups_path.is_none();
+    let created = match layout.mode() {
+        Mode::Absent if optional => return Ok(none()),
+        Mode::Absent => return Err(Error::refused("create cgroup: nothing is mounted on /sys/fs/cgroup")),
+        Mode::V2 => Unified::create(layout, &target).map(|cgroup| {
+            let location = Location { unified: Some(cgroup.place().clone()), ..Location::default() };
+            Created { cgroup: Box::new(cgroup), location }
+        }),
+        Mode::V1 | Mode::Hybrid => Hierarchies::create(layout, &target, optional).map(|cgroup| {
+            let location = cgroup.location();
+            Created { cgroup: Box::new(cgroup), location }
+        }),
+    };
+    match created {
+        Err(error) if optional && error.is_permission() => Ok(none()),
+        created => created,
+    }
 }
-pub fn open(_: &Location) -> Result<Box<dyn Cgroup>> {
-    Ok(Box::new(N))
+
+fn none() -> Created {
+    Created { cgroup: Box::new(Nowhere), location: Location::default() }
+}
+
+/// Finds the cgroup at `location` again. It may be gone.
+///
+/// # Errors
+/// When it is there and cannot be opened.
+pub fn open(location: &Location) -> Result<Box<dyn Cgroup>> {
+    Ok(match (&location.unified, location.hierarchies.is_empty()) {
+        (None, true) => Box::new(Nowhere),
+        (Some(place), true) => Box::new(Unified::open(place.clone())?),
+        (_, false) => Box::new(Hierarchies::open(location)?),
+    })
 }

@@ -20,7 +20,7 @@ pub fn load(program: &[u8], flags: u64) -> Result<Option<OwnedFd>> {
     let prog = Program { len, filter: program.as_ptr() };
     // SAFETY: `prog` has the layout of struct sock_fprog and points to `len` instructions that live across the call.
     let ret = check(unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &raw const prog) })?;
-    if flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u64 == 0 {
+    if flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER == 0 {
         return Ok(None);
     }
     // SAFETY: with NEW_LISTENER the return value is a fresh descriptor.

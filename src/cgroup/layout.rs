@@ -1,0 +1,277 @@
+//! Which cgroup hierarchies the host has, and where.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+
+use crate::error::{Error, Result};
+use crate::location::clean;
+
+/// Where every distribution mounts its cgroups, of either version (cgroups(7)).
+const MOUNT_POINT: &str = "/sys/fs/cgroup";
+
+/// The spelling a host's cgroups have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// No hierarchy is mounted.
+    Absent,
+    /// One hierarchy for each controller, or for a few of them.
+    V1,
+    /// One hierarchy for all.
+    V2,
+    /// Controllers in v1 hierarchies, and a v2 hierarchy beside them.
+    Hybrid,
+}
+
+/// The mounted cgroup hierarchies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    pub(crate) unified: Option<Unified>,
+    pub(crate) hierarchies: Vec<Mounted>,
+}
+
+/// The v2 hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unified {
+    pub mount: PathBuf,
+    /// What the topmost cgroup offers.
+    pub controllers: Vec<String>,
+    /// The caller's own cgroup, once it was asked for.
+    pub own: Option<PathBuf>,
+}
+
+/// A v1 hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mounted {
+    /// Its controllers, or its name as `name=systemd`.
+    pub controllers: Vec<String>,
+    pub mount: PathBuf,
+    /// The caller's own cgroup, below the mount point.
+    pub own: PathBuf,
+}
+
+/// Which hierarchy holds a controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    V1,
+    V2,
+}
+
+impl Layout {
+    /// Looks at what is mounted on `/sys/fs/cgroup`, and only where that is not cgroup v2 at the mount table.
+    ///
+    /// # Errors
+    /// When a file of procfs or of the hierarchy cannot be read. No hierarchy at all is not an error here.
+    pub fn detect() -> Result<Layout> {
+        let unified = match statfs(MOUNT_POINT) {
+            Ok(fs) => fs.filesystem_type() == CGROUP2_SUPER_MAGIC,
+            Err(_) => false,
+        };
+        let mut layout = if unified {
+            let unified = Unified { mount: MOUNT_POINT.into(), controllers: Vec::new(), own: None };
+            Layout { unified: Some(unified), hierarchies: Vec::new() }
+        } else {
+            Layout::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
+        };
+        if let Some(unified) = &mut layout.unified {
+            let controllers = read(unified.mount.join("cgroup.controllers"))?;
+            unified.controllers = controllers.split_whitespace().map(String::from).collect();
+        }
+        Ok(layout)
+    }
+
+    /// Reads the contents of `/proc/self/mountinfo` and `/proc/self/cgroup`.
+    fn parse(mountinfo: &str, own: &str) -> Layout {
+        let mut layout = Layout { unified: None, hierarchies: Vec::new() };
+        let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+        for (controllers, own) in own.lines().filter_map(own_cgroup) {
+            if controllers.is_empty() {
+                let mount = mounts.iter().find(|mount| mount.v2);
+                layout.unified = mount.map(|mount| Unified {
+                    mount: mount.point.clone(),
+                    controllers: Vec::new(),
+                    own: Some(clean(Path::new(own))),
+                });
+                continue;
+            }
+            let controllers: Vec<String> = controllers.split(',').map(String::from).collect();
+            let mount = mounts.iter().find(|mount| !mount.v2 && controllers.iter().all(|c| mount.has(c)));
+            if let Some(mount) = mount {
+                // Inside a container without a cgroup namespace the mount shows a part of the tree only, while
+                // /proc/self/cgroup counts from the top of it.
+                let own = Path::new(own);
+                let own = clean(own.strip_prefix(&mount.root).unwrap_or(own));
+                layout.hierarchies.push(Mounted { controllers, mount: mount.point.clone(), own });
+            }
+        }
+        layout
+    }
+
+    /// Which spelling the host uses.
+    pub fn mode(&self) -> Mode {
+        match (&self.unified, self.hierarchies.is_empty()) {
+            (None, true) => Mode::Absent,
+            (None, false) => Mode::V1,
+            (Some(_), true) => Mode::V2,
+            (Some(_), false) => Mode::Hybrid,
+        }
+    }
+
+    /// Where `controller` can be used, if anywhere. Its name is the one of v1, `blkio` rather than `io`.
+    pub(crate) fn home(&self, controller: &str) -> Option<Home> {
+        if self.hierarchies.iter().any(|h| h.controllers.iter().any(|c| c == controller)) {
+            return Some(Home::V1);
+        }
+        let unified = self.unified.as_ref()?;
+        let name = if controller == "blkio" { "io" } else { controller };
+        // Devices are no controller of v2, but programs attached to the cgroup.
+        (name == "devices" || unified.controllers.iter().any(|c| c == name)).then_some(Home::V2)
+    }
+
+    /// The caller's own cgroup in the v2 hierarchy.
+    pub(crate) fn own_unified(&self) -> Result<PathBuf> {
+        if let Some(own) = self.unified.as_ref().and_then(|unified| unified.own.as_ref()) {
+            return Ok(own.clone());
+        }
+        let text = read("/proc/self/cgroup")?;
+        let own = text.lines().filter_map(own_cgroup).find(|(controllers, _)| controllers.is_empty());
+        Ok(own.map(|(_, own)| clean(Path::new(own))).unwrap_or_default())
+    }
+}
+
+/// Whether the caller can never load a program or change device rules: without root, or root in a user namespace only.
+pub(crate) fn lacks_privilege() -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        return true;
+    }
+    let whole = ["0", "0", "4294967295"];
+    read("/proc/self/uid_map").is_ok_and(|map| !map.split_whitespace().eq(whole))
+}
+
+fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    std::fs::read_to_string(path).map_err(|error| {
+        let errno = error.raw_os_error().map_or(nix::errno::Errno::EIO, nix::errno::Errno::from_raw);
+        Error::kernel(format!("read {}", path.display()), errno)
+    })
+}
+
+/// Splits a line of `/proc/self/cgroup`, `4:cpu,cpuacct:/path` (cgroups(7)).
+fn own_cgroup(line: &str) -> Option<(&str, &str)> {
+    let mut fields = line.splitn(3, ':').skip(1);
+    Some((fields.next()?, fields.next()?))
+}
+
+/// A mounted cgroup filesystem.
+struct Mount {
+    v2: bool,
+    /// The cgroup that is at the mount point.
+    root: PathBuf,
+    point: PathBuf,
+    options: String,
+}
+
+impl Mount {
+    /// Reads a line of mountinfo (proc_pid_mountinfo(5)), if it is about a cgroup filesystem.
+    fn parse(line: &str) -> Option<Mount> {
+        let (before, after) = line.split_once(" - ")?;
+        let mut after = after.split(' ');
+        let v2 = match after.next()? {
+            "cgroup2" => true,
+            "cgroup" => false,
+            _ => return None,
+        };
+        let mut before = before.split(' ').skip(3);
+        let root = unescape(before.next()?).into();
+        let point = unescape(before.next()?).into();
+        Some(Mount { v2, root, point, options: after.nth(1)?.to_owned() })
+    }
+
+    fn has(&self, controller: &str) -> bool {
+        self.options.split(',').any(|option| option == controller)
+    }
+}
+
+/// Undoes the `\040` spelling of blanks and backslashes in mountinfo.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) => {
+                plain.push(char::from(code));
+                plain.push_str(&part[3..]);
+            }
+            None => {
+                plain.push('\\');
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+23 1 0:5 / /proc rw - proc proc rw
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+50 31 0:32 /inner /mnt/with\\040blank rw,relatime - cgroup cgroup rw,memory
+";
+
+    #[test]
+    fn hybrid_is_read_from_the_mount_table() {
+        let layout =
+            Layout::parse(HYBRID, "9:name=systemd:/user\n4:memory:/a/b\n1:cpu,cpuacct:/\n7:pids:/\n0::/user\n");
+        assert_eq!(layout.mode(), Mode::Hybrid);
+        let found: Vec<_> = layout
+            .hierarchies
+            .iter()
+            .map(|h| format!("{} {} {}", h.controllers.join("+"), h.mount.display(), h.own.display()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "name=systemd /sys/fs/cgroup/systemd user",
+                "memory /sys/fs/cgroup/memory a/b",
+                "cpu+cpuacct /sys/fs/cgroup/cpu,cpuacct ",
+            ],
+            "pids is not mounted"
+        );
+        let unified = layout.unified.as_ref().unwrap();
+        assert_eq!(
+            (unified.mount.as_path(), unified.own.as_deref()),
+            ("/sys/fs/cgroup/unified".as_ref(), Some("user".as_ref()))
+        );
+        assert_eq!(layout.home("cpu"), Some(Home::V1));
+        assert_eq!(layout.home("hugetlb"), None);
+        assert_eq!(layout.home("devices"), Some(Home::V2));
+    }
+
+    #[test]
+    fn a_part_of_the_tree_may_be_all_there_is_to_see() {
+        let mounts = "35 31 0:32 /docker/c1 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+        let layout = Layout::parse(mounts, "4:memory:/docker/c1/sub\n");
+        assert_eq!((layout.mode(), layout.hierarchies[0].own.as_path()), (Mode::V1, "sub".as_ref()));
+    }
+
+    #[test]
+    fn nothing_mounted() {
+        assert_eq!(Layout::parse("23 1 0:5 / /proc rw - proc proc rw\n", "0::/\n").mode(), Mode::Absent);
+    }
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        for (text, plain) in [("/a\\040b", "/a b"), ("/a\\134b", "/a\\b"), ("/plain", "/plain"), ("/odd\\9", "/odd\\9")]
+        {
+            assert_eq!(unescape(text), plain);
+        }
+    }
+}

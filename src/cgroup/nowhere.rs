@@ -1,0 +1,58 @@
+//! The cgroup of a container that has none of its own.
+
+use std::os::fd::BorrowedFd;
+
+use nix::unistd::Pid;
+
+use crate::error::{Error, Result};
+use crate::{Cgroup, Resources};
+
+/// A container that stays in the cgroup of its creator, who may not make another.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl Cgroup for Nowhere {
+    fn dir(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn needs_add(&self) -> bool {
+        false
+    }
+
+    fn add(&self, _: Pid) -> Result<()> {
+        Ok(())
+    }
+
+    /// Rules for devices pass: whoever may not make a cgroup may not make device nodes either.
+    fn set(&self, resources: &Resources) -> Result<()> {
+        match resources.first_limit() {
+            None => Ok(()),
+            Some(limit) => Err(Error::refused(format!(
+                "set {limit} limit: not permitted to create a cgroup; start from a delegated one \
+                 (systemd-run --user --scope -p Delegate=yes) or take the limit out of linux.resources"
+            ))),
+        }
+    }
+
+    fn freeze(&self, _: bool) -> Result<()> {
+        Err(Error::refused("freeze the container: it has no cgroup of its own"))
+    }
+
+    fn is_frozen(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// There is nothing to tell the container's processes by; those of its init are signalled through that.
+    fn kill(&self, _: i32) -> Result<()> {
+        Ok(())
+    }
+
+    fn pids(&self) -> Result<Vec<Pid>> {
+        Ok(Vec::new())
+    }
+
+    fn remove(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! Stopping all processes where they are (freezer-subsystem.rst).
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::dir::Dir;
+use crate::error::Result;
+
+const STATE: &str = "freezer.state";
+
+/// Freezes and waits until it is done, or thaws.
+///
+/// # Errors
+/// Also when the processes do not freeze in about two seconds; they are thawed again then.
+pub(crate) fn set(dir: &Dir, frozen: bool) -> Result<()> {
+    let write = |value| dir.write(STATE, value).map_err(|e| dir.failed(if frozen { "freeze" } else { "thaw" }, e));
+    if !frozen {
+        return write("THAWED");
+    }
+    let mut wait = Duration::from_micros(10);
+    for round in 1..=60 {
+        // Again each time: what was forked in the middle of it may have been missed.
+        write("FROZEN")?;
+        if is(dir, "FROZEN")? {
+            return Ok(());
+        }
+        if round % 20 == 0 {
+            // Lets a process go on that others wait for.
+            write("THAWED")?;
+        }
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(Duration::from_millis(40));
+    }
+    write("THAWED")?;
+    Err(dir.failed("freeze", Errno::ETIMEDOUT))
+}
+
+pub(crate) fn is_frozen(dir: &Dir) -> Result<bool> {
+    is(dir, "FROZEN")
+}
+
+fn is(dir: &Dir, state: &str) -> Result<bool> {
+    match dir.read(STATE) {
+        Ok(text) => Ok(text.trim_end() == state),
+        Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
+        Err(errno) => Err(dir.failed("read the state of", errno)),
+    }
+}

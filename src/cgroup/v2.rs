@@ -1,0 +1,282 @@
+//! cgroup v2: one directory, into which the container's first process is cloned (cgroup-v2.rst).
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc::SIGKILL;
+use nix::unistd::Pid;
+
+use crate::dir::{self, Dir, Recorded};
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::location::{Place, Target};
+use crate::resources::{Limit, Resources};
+use crate::write::{Refused, Write, apply};
+use crate::{Cgroup, signal};
+
+mod cpu;
+pub(crate) mod cpuset;
+mod devices;
+mod hugetlb;
+mod io;
+mod memory;
+pub(crate) mod pids;
+pub(crate) mod rdma;
+mod unified;
+
+/// How long processes may take to freeze, or to be gone after they were killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Writes = fn(&Resources) -> Vec<Write>;
+
+/// The controllers by their names, in the order their limits are applied.
+const CONTROLLERS: [(&str, Writes); 7] = [
+    ("cpuset", cpuset::writes),
+    ("cpu", cpu::writes),
+    ("io", io::writes),
+    ("memory", memory::writes),
+    ("pids", pids::writes),
+    ("hugetlb", hugetlb::writes),
+    ("rdma", rdma::writes),
+];
+
+/// A container's cgroup in the v2 hierarchy.
+#[derive(Debug)]
+pub(crate) struct Unified(Recorded);
+
+impl Unified {
+    /// Makes the cgroup that `target` names, with every controller that the cgroups above it can hand down.
+    pub fn create(layout: &Layout, target: &Target) -> Result<Unified> {
+        let Some(top) = &layout.unified else {
+            return Err(Error::refused("create cgroup: no cgroup v2 hierarchy is mounted"));
+        };
+        let own = match target {
+            Target::Absolute(_) => Default::default(),
+            Target::Relative(_) => layout.own_unified()?,
+        };
+        // A cgroup with processes has no controllers to hand down, so the container's goes beside its creator's.
+        let base = own.parent().unwrap_or(Path::new(""));
+        let v1 = !layout.hierarchies.is_empty();
+        let mut available = if v1 { Vec::new() } else { top.controllers.clone() };
+        let (dir, place) = Dir::make(&top.mount, &target.below(base), |parent, _| {
+            hand_down(parent, &mut available);
+            Ok(())
+        })?;
+        let fit = fit(&dir);
+        let cgroup = Unified(Recorded::opened(place, dir));
+        match fit {
+            Ok(()) => Ok(cgroup),
+            Err(error) => {
+                let _ = cgroup.remove();
+                Err(error)
+            }
+        }
+    }
+
+    /// The cgroup that was recorded, which may be gone.
+    pub fn open(place: Place) -> Result<Unified> {
+        let cgroup = Unified(Recorded::new(place));
+        cgroup.0.dir()?;
+        Ok(cgroup)
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// Applies the limits of those controllers that are not `elsewhere`.
+    pub fn set_here(&self, resources: &Resources, elsewhere: impl Fn(&str) -> bool) -> Result<()> {
+        let here = CONTROLLERS.iter().filter(|(name, _)| !elsewhere(name));
+        let mut writes: Vec<Write> = here.flat_map(|(_, writes)| writes(resources)).collect();
+        writes.extend(unified::writes(resources));
+        let rules = resources.devices.as_ref().filter(|_| !elsewhere("devices"));
+        if writes.is_empty() && rules.is_none() {
+            return Ok(());
+        }
+        let dir = self.0.existing()?;
+        if resources.memory.check && !elsewhere("memory") {
+            check_usage(dir, "memory.current", resources.memory.limit)?;
+        }
+        if let Err(refused) = apply(dir, &writes) {
+            enable(dir, refused)?;
+            apply(dir, &writes).map_err(Error::from)?;
+        }
+        rules.map_or(Ok(()), |rules| devices::apply(dir, rules))
+    }
+}
+
+impl Cgroup for Unified {
+    fn dir(&self) -> Option<BorrowedFd<'_>> {
+        self.0.dir().ok().flatten().map(Dir::as_fd)
+    }
+
+    fn needs_add(&self) -> bool {
+        false
+    }
+
+    fn add(&self, pid: Pid) -> Result<()> {
+        let dir = self.0.existing()?;
+        dir.write("cgroup.procs", &pid.to_string()).map_err(|e| dir.failed(&format!("add process {pid} to"), e))
+    }
+
+    fn set(&self, resources: &Resources) -> Result<()> {
+        self.set_here(resources, |_| false)
+    }
+
+    fn freeze(&self, frozen: bool) -> Result<()> {
+        let dir = self.0.existing()?;
+        let what = if frozen { "freeze" } else { "thaw" };
+        let write = |value| dir.write("cgroup.freeze", value).map_err(|e| dir.failed(what, e));
+        if !frozen {
+            return write("0");
+        }
+        write("1")?;
+        match dir.wait_event("frozen", true, PATIENCE) {
+            Ok(true) => Ok(()),
+            waited => {
+                write("0")?;
+                Err(dir.failed(what, waited.err().unwrap_or(Errno::ETIMEDOUT)))
+            }
+        }
+    }
+
+    fn is_frozen(&self) -> Result<bool> {
+        let Some(dir) = self.0.dir()? else { return Ok(false) };
+        match dir.read("cgroup.freeze") {
+            Ok(text) => Ok(text.trim_end() == "1"),
+            Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
+            Err(errno) => Err(dir.failed("read the state of", errno)),
+        }
+    }
+
+    fn kill(&self, signal: i32) -> Result<()> {
+        let Some(dir) = self.0.dir()? else { return Ok(()) };
+        if signal == SIGKILL {
+            // The kernel does it at once, frozen or forking.
+            return match dir.write("cgroup.kill", "1") {
+                Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+                Err(errno) => Err(dir.failed("kill", errno)),
+            };
+        }
+        let paused = self.is_frozen()?;
+        let frozen = paused || self.freeze(true).is_ok();
+        let sent = signal::all(&|| self.pids(), signal);
+        if frozen && !paused {
+            self.freeze(false)?;
+        }
+        sent
+    }
+
+    fn pids(&self) -> Result<Vec<Pid>> {
+        self.0.dir()?.map_or(Ok(Vec::new()), Dir::pids)
+    }
+
+    fn remove(&self) -> Result<()> {
+        let place = &self.0.place;
+        let failed = |errno| Error::kernel(format!("remove cgroup {}", place.path.display()), errno);
+        let Some(dir) = self.0.dir()?.filter(|_| place.made > 0) else { return Ok(()) };
+        // Nothing to wait for in the common case.
+        let mut gone = dir::remove(&place.path).map_err(failed)?;
+        for _ in 0..3 {
+            if gone {
+                break;
+            }
+            match dir.wait_event("populated", false, PATIENCE) {
+                Ok(true) | Err(Errno::ENOENT | Errno::ENODEV) => {}
+                Ok(false) => return Err(failed(Errno::EBUSY)),
+                Err(errno) => return Err(failed(errno)),
+            }
+            dir.remove_below().map_err(failed)?;
+            gone = dir::remove(&place.path).map_err(failed)?;
+        }
+        if !gone {
+            return Err(failed(Errno::EBUSY));
+        }
+        if let Some(parent) = place.path.parent() {
+            dir::remove_made(parent, place.made - 1);
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a cgroup that a container cannot be started in: somebody else's, or one that would stop it at once.
+fn fit(dir: &Dir) -> Result<()> {
+    let events = dir.read("cgroup.events").map_err(|e| dir.failed("read the state of", e))?;
+    if events.contains("populated 1") {
+        let n = dir.pids()?.len();
+        return Err(Error::refused(format!("container's cgroup is not empty: {n} process(es) found")));
+    }
+    if events.contains("frozen 1") {
+        return Err(Error::refused("container's cgroup unexpectedly frozen"));
+    }
+    Ok(())
+}
+
+/// Refuses a memory limit below what is in use, which the kernel would enforce by killing.
+pub(crate) fn check_usage(dir: &Dir, file: &str, limit: Option<Limit>) -> Result<()> {
+    let usage = match dir.read(file) {
+        Ok(text) => text.trim_end().parse().unwrap_or(0),
+        Err(Errno::ENOENT) => 0,
+        Err(errno) => return Err(Error::kernel(format!("read {file}"), errno)),
+    };
+    match limit {
+        Some(Limit::To(limit)) if limit <= usage && usage > 0 => {
+            Err(Error::refused(format!("rejecting memory limit {limit} <= usage {usage}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Enables in `parent` what `available` says it has, and leaves there what the cgroups below it have then. What cannot
+/// be enabled matters only to a container that asks for it, and is explained to that one by [`enable`].
+fn hand_down(parent: &Dir, available: &mut Vec<String>) {
+    if available.is_empty() {
+        return;
+    }
+    let enabled = parent.read("cgroup.subtree_control").unwrap_or_default();
+    let enabled: Vec<&str> = enabled.split_whitespace().collect();
+    let missing: Vec<String> =
+        available.iter().filter(|c| !enabled.contains(&c.as_str())).map(|c| format!("+{c}")).collect();
+    if missing.is_empty() || parent.write("cgroup.subtree_control", &missing.join(" ")).is_ok() {
+        return;
+    }
+    available.retain(|controller| {
+        enabled.contains(&controller.as_str())
+            || parent.write("cgroup.subtree_control", &format!("+{controller}")).is_ok()
+    });
+}
+
+/// Enables the controller that `refused` lacks its file for, from the top of the hierarchy down to `dir`.
+///
+/// # Errors
+/// Another reason for the refusal, or why the controller cannot be enabled.
+fn enable(dir: &Dir, refused: Refused<'_>) -> Result<()> {
+    let controller = refused.write.file.split('.').next().unwrap_or_default();
+    let has = |dir: &Dir| {
+        let controllers = dir.read("cgroup.controllers").unwrap_or_default();
+        controllers.split_whitespace().any(|c| c == controller)
+    };
+    if !matches!(refused.errno, Errno::ENOENT | Errno::EACCES | Errno::EPERM) || controller == "cgroup" || has(dir) {
+        return Err(refused.into());
+    }
+    let mut above: Vec<Dir> = dir
+        .path()
+        .ancestors()
+        .skip(1)
+        .map_while(|path| Dir::open(path).ok().filter(|dir| dir.read("cgroup.controllers").is_ok()))
+        .collect();
+    above.reverse();
+    if !above.first().is_some_and(has) {
+        return Err(Error::refused(format!("{}: controller {controller:?} not available", refused.write)));
+    }
+    for parent in &above {
+        let control = parent.path().join("cgroup.subtree_control");
+        parent.write("cgroup.subtree_control", &format!("+{controller}")).map_err(|errno| {
+            let text = format!("{}: enable controller {controller:?} in {}", refused.write, control.display());
+            Error::kernel(text, errno)
+        })?;
+    }
+    Ok(())
+}
