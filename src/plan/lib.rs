@@ -4,6 +4,7 @@
 //! configuration, host facts and options always give the same plan, and nothing here reads files, the environment
 //! or the clock. The caller opens what [`Plan::sources`] names, clones, and the child carries out [`Plan::init`]
 //! step by step.
+#![forbid(unsafe_code)]
 
 pub mod capabilities;
 mod console;

@@ -1,0 +1,114 @@
+# Set-up shared by the scripts of this directory: source it, it runs nothing.
+# shellcheck shell=bash
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() {
+  say "$@"
+  exit 1
+}
+
+need_root() { [ "$EUID" = 0 ] || die "run me as root: containers are made by root here"; }
+
+# A command whose output is only of interest when it fails.
+quietly() {
+  local log status=0
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  [ "$status" = 0 ] || tail -n 40 "$log" >&2
+  rm -f "$log"
+  return "$status"
+}
+
+missing_packages() {
+  local package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+# Installs those of the named Debian packages that are missing. Services they bring are not started (policy-rc.d).
+need_packages() {
+  local missing policy=/usr/sbin/policy-rc.d ours=
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} != 0 ] || return 0
+  [ "$EUID" = 0 ] || die "install first: apt-get install ${missing[*]}"
+  say "installing ${missing[*]}"
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && ours=1
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  local status=0
+  if ! apt-get install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 </dev/null; then
+    # The lists of a fresh machine are empty or old.
+    { quietly apt-get update && quietly apt-get install -y --no-install-recommends "${missing[@]}"; } || status=$?
+  fi
+  [ -z "$ours" ] || rm -f "$policy"
+  return "$status"
+}
+
+# What a release is built from: cargo of at least the workspace's rust-version, a linker, static C libraries.
+need_build() {
+  need_packages gcc libc6-dev libseccomp-dev
+  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$top/Cargo.toml")
+  found=$(cd "$top" && cargo --version 2>/dev/null | cut -d' ' -f2)
+  [ "$(printf '%s\n' "$wanted" "${found:-0}" | sort -V | head -n1)" != "$wanted" ] || return 0
+  say "installing Rust by rustup (found ${found:-none}, needed $wanted)"
+  need_packages curl ca-certificates
+  local installer
+  installer=$(mktemp)
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$installer"
+  quietly sh "$installer" -y --no-modify-path --profile minimal -c rustfmt -c clippy
+  rm -f "$installer"
+  PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+}
+
+# Builds the release binary. After need_build.
+build_release() {
+  say "building"
+  (cd "$top" && cargo build --release --quiet --package coracle)
+}
+
+# The path of the binary of a profile, wherever cargo puts it.
+built() {
+  local triple
+  triple=$(rustc -vV | sed -n 's/^host: //p')
+  echo "${CARGO_TARGET_DIR:-$top/target}/$triple/$1/coracle"
+}
+
+# make_rootfs DIR PROGRAM...: a root filesystem of the host's programs and the libraries they are linked with.
+make_rootfs() {
+  local root=$1 program path
+  shift
+  mkdir -p "$root"/{usr/{bin,sbin,lib,lib64},etc,proc,sys,dev,tmp,root}
+  for path in bin sbin lib lib64; do
+    ln -s "usr/$path" "$root/$path"
+  done
+  for program in "$@"; do
+    path=$(type -P "$program") || die "$program is not on this machine"
+    # Static programs have no list.
+    for path in "$path" $(ldd "$path" 2>/dev/null | grep -o '/[^ ]*' || true); do
+      [ -e "$root$path" ] || cp -L --parents "$path" "$root"
+    done
+  done
+  cp -L /etc/os-release "$root/etc"
+  printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
+  printf 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n' >"$root/etc/group"
+}
+
+# The words as a JSON array.
+json_array() {
+  local word list=
+  for word in "$@"; do
+    word=${word//\\/\\\\}
+    word=${word//\"/\\\"}
+    word=${word//$'\n'/\\n}
+    word=${word//$'\t'/\\t}
+    list+=", \"$word\""
+  done
+  echo "[${list#, }]"
+}
