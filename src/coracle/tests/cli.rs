@@ -1,5 +1,7 @@
 //! The binary as a caller meets it: spellings, help, errors, exit codes. Nothing here needs privileges.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
