@@ -224,7 +224,7 @@ fn version() -> String {
     if let Some(commit) = option_env!("CORACLE_COMMIT") {
         text.push_str(&format!("commit: {commit}\n"));
     }
-    text.push_str(&format!("spec: {}\n", libcoracle::ops::features::OCI_VERSION));
+    text.push_str(&format!("spec: {}\n", libcoracle::ops::OCI_VERSION));
     if let Some(version) = libcoracle::ops::features::libseccomp_version() {
         text.push_str(&format!("libseccomp: {version}\n"));
     }

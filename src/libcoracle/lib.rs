@@ -10,7 +10,9 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+mod console;
 pub mod error;
+mod foreground;
 mod hooks;
 mod host;
 pub mod id;

@@ -10,6 +10,9 @@ pub mod spec;
 pub mod start;
 pub mod state;
 
+/// The version of the runtime specification this runtime implements.
+pub const OCI_VERSION: &str = "1.3.0";
+
 pub use create::create;
 pub use delete::delete;
 pub use features::features;

@@ -11,7 +11,7 @@ mod console;
 pub mod device;
 mod devices;
 pub mod hints;
-mod hooks;
+pub mod hooks;
 pub mod host;
 pub mod host_step;
 pub mod invalid;
@@ -71,6 +71,8 @@ pub struct Plan {
     pub sources: Vec<Source>,
     /// `CLONE_NEW*` flags.
     pub clone: u64,
+    /// `CLONE_NEW*` flags of every namespace that is not the runtime's, new or joined.
+    pub namespaces: i32,
     /// Namespaces the parent enters for its children during the clone (pid and time).
     pub around_clone: Vec<(Slot, Kind)>,
     /// Offsets of a new time namespace, as lines of /proc/PID/timens_offsets; the parent makes it around the clone.
@@ -91,6 +93,7 @@ impl Plan {
     pub fn create(spec: &Spec, host: &Host, opts: &CreateOptions) -> Result<Plan> {
         let mut plan = Plan::default();
         let wanted = Wanted::from_spec(spec)?;
+        plan.namespaces = wanted.flags();
         let process = process::of(spec)?;
         namespaces::create(&mut plan, spec, &wanted, opts.needs_cgroup_join)?;
         process::session(&mut plan, process, opts)?;

@@ -106,6 +106,11 @@ impl Wanted {
         self.entries.iter().any(|(k, path)| *k == kind && path.is_none())
     }
 
+    /// The `CLONE_NEW*` flags of all of them.
+    pub fn flags(&self) -> i32 {
+        self.entries.iter().fold(0, |flags, (kind, _)| flags | kind.flag())
+    }
+
     /// The one to join.
     pub fn path(&self, kind: Kind) -> Option<&PathBuf> {
         self.entries.iter().find(|(k, _)| *k == kind).and_then(|(_, path)| path.as_ref())

@@ -16,6 +16,7 @@ pub mod mount;
 pub mod net;
 pub mod sched;
 pub mod seccomp;
+pub mod spawn;
 pub mod tty;
 
 pub use nix::errno::Errno;

@@ -5,12 +5,12 @@ use std::io::Write;
 
 use coracle_cgroup::{Cgroup, Resources};
 use coracle_plan::HostStep;
-use coracle_plan::host_step::HookKind;
-use oci_spec::runtime::{LinuxIdMapping, Spec};
+use oci_spec::runtime::LinuxIdMapping;
 
 use super::Child;
 use crate::error::{Context, Error, Kind, Result};
 use crate::hooks;
+use crate::store::process::Process;
 use crate::store::record::State;
 use crate::store::status::Status;
 
@@ -18,25 +18,25 @@ use crate::store::status::Status;
 pub struct HostSteps<'a> {
     pub cgroup: &'a dyn Cgroup,
     pub resources: Option<&'a Resources>,
-    pub state: &'a State,
-    pub spec: &'a Spec,
+    /// The record to be; the process is filled in as soon as it is there.
+    pub state: State,
 }
 
 impl HostSteps<'_> {
     /// Does `step` for `child`.
     pub fn run(&mut self, step: &HostStep, child: &Child) -> Result<()> {
-        let pid = child.pid;
+        if self.state.init.pid != child.pid.as_raw() {
+            let gone = || Error::new(Kind::InvalidState, "the container's first process is gone");
+            self.state.init = Process::of(child.pid).ok_or_else(gone)?;
+        }
         match step {
-            HostStep::JoinCgroup => Ok(self.cgroup.add(pid)?),
+            HostStep::JoinCgroup => Ok(self.cgroup.add(child.pid)?),
             HostStep::Limits => Ok(self.resources.map_or(Ok(()), |r| self.cgroup.set(r))?),
             HostStep::IdMaps { uids, gids } => {
                 write(child, "uid_map", &lines(uids)).and_then(|()| write(child, "gid_map", &lines(gids)))
             }
             HostStep::OomScoreAdj(value) => write(child, "oom_score_adj", &value.to_string()),
-            HostStep::Hooks { kind, hooks } => {
-                let status = if *kind == HookKind::StartContainer { Status::Created } else { Status::Creating };
-                hooks::run(*kind, hooks, self.state, pid, status)
-            }
+            HostStep::Hooks { kind, hooks } => hooks::run(*kind, hooks, &self.state, Status::Creating),
             HostStep::IdMapTree(_) | HostStep::Rlimit { .. } => {
                 Err(Error::new(Kind::Unsupported, format!("{step}: not supported yet")))
             }

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use coracle_cgroup::{Created, Driver, Layout};
-use coracle_plan::{Host, Plan};
+use coracle_plan::{HookKind, Host, Plan};
 use oci_spec::runtime::Spec;
 
 use crate::bundle::Bundle;
 use crate::error::{Context, Error, Kind, Result};
+use crate::hooks;
 use crate::host;
 use crate::id::ContainerId;
 use crate::launch::host_steps::HostSteps;
 use crate::launch::{self, Child};
 use crate::prepare::prepare;
 use crate::store::process::Process;
-use crate::store::record::{State, VERSION};
+use crate::store::record::{Hooks, State, VERSION};
+use crate::store::status::Status;
 use crate::store::{Claim, Root};
 
 /// How a container is to be made, beside its configuration.
@@ -79,6 +81,15 @@ pub(super) struct Made {
     pub state: State,
 }
 
+impl Made {
+    /// Runs the startContainer hooks, lets the program run, and runs the poststart hooks.
+    pub fn exec(&mut self) -> Result<()> {
+        hooks::run(HookKind::StartContainer, &self.state.hooks.start_container, &self.state, Status::Created)?;
+        self.child.exec(&self.plan)?;
+        hooks::run(HookKind::Poststart, &self.state.hooks.poststart, &self.state, Status::Running)
+    }
+}
+
 impl Making {
     /// Plans, prepares, clones, and follows the process until nothing but its program is left.
     pub fn begin(root: &Root, id: &ContainerId, opts: &CreateOptions, bundle: &Bundle, gate: bool) -> Result<Making> {
@@ -101,12 +112,17 @@ impl Making {
         let resources = resources.map(|r| coracle_cgroup::resources(r, &layout)).transpose();
         let resources = resources.map_err(|e| Error::new(Kind::InvalidConfig, format!("config.json {e}")))?;
         let filled = prepare(&plan.sources, &claim.entry().gate())?;
-        let mut state = record(id, bundle, rootfs, &plan, &cgroup);
-        let mut steps = HostSteps { cgroup: &*cgroup, resources: resources.as_ref(), state: &state, spec };
-        let child = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child))?;
-        state.init = Process::of(child.pid)
-            .ok_or_else(|| Error::new(Kind::InvalidState, "the container's first process is gone"))?;
-        Ok(Making { child, plan, state, cgroup, claim })
+        let state = record(id, bundle, rootfs, &plan, &cgroup);
+        let mut steps = HostSteps { cgroup: &*cgroup, resources: resources.as_ref(), state };
+        let ready = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child));
+        let state = steps.state;
+        match ready {
+            Ok(child) => Ok(Making { child, plan, state, cgroup, claim }),
+            Err(error) => {
+                hooks::run_all(HookKind::Poststop, &state.hooks.poststop, &state, Status::Stopped);
+                Err(error)
+            }
+        }
     }
 
     /// Records the container and tells the caller its process; from here on `delete` removes it.
@@ -158,6 +174,7 @@ fn listen_env(count: u32) -> Vec<String> {
 fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgroup: &Created) -> State {
     let annotations: BTreeMap<_, _> =
         bundle.spec().annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let hooks = |kind| coracle_plan::hooks::of(bundle.spec(), kind).to_vec();
     let texts: Vec<String> = plan.after_gate().iter().map(ToString::to_string).collect();
     State {
         version: VERSION,
@@ -168,6 +185,12 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         created: crate::store::time::now(),
         annotations,
         cgroup: cgroup.location().clone(),
+        namespaces: plan.namespaces,
+        hooks: Hooks {
+            start_container: hooks(HookKind::StartContainer),
+            poststart: hooks(HookKind::Poststart),
+            poststop: hooks(HookKind::Poststop),
+        },
         after_gate: (plan.init.len() - texts.len(), texts),
     }
 }

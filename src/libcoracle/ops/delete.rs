@@ -1,18 +1,20 @@
 //! `delete`: undoes `create`.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
+use coracle_plan::HookKind;
 use coracle_sys::clone::pidfd_send_signal;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::hooks;
 use crate::id::ContainerId;
 use crate::store::record::State;
 use crate::store::status::Status;
 use crate::store::{Entry, Root};
 
-/// How long a killed process may take to end, in milliseconds.
-const PATIENCE: u16 = 10_000;
+/// How long a killed process may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Removes the container `id`: one that has stopped or was never started, with `force` any, and no error if there is
 /// none.
@@ -36,7 +38,6 @@ pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
         let text = format!("cannot delete container {id} that is not stopped: {status}");
         return Err(Error::new(Kind::InvalidState, text));
     }
-    end(&state)?;
     destroy(&entry, &state)
 }
 
@@ -48,17 +49,20 @@ fn end(state: &State) -> Result<()> {
     if cgroup.is_frozen()? {
         cgroup.freeze(false)?;
     }
-    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut fds, PollTimeout::from(PATIENCE)).context(|| "wait for the container's end")? {
-        0 => Err(Error::new(Kind::InvalidState, "container init still running")),
-        _ => Ok(()),
+    match hooks::ends_within(&pidfd, PATIENCE)? {
+        true => Ok(()),
+        false => Err(Error::new(Kind::InvalidState, "container init still running")),
     }
 }
 
-/// Removes what `create` made.
-fn destroy(entry: &Entry, state: &State) -> Result<()> {
+/// Ends what is left of the container and removes what `create` made; then runs the poststop hooks, whose failure
+/// changes nothing (config.md, Poststop).
+pub(super) fn destroy(entry: &Entry, state: &State) -> Result<()> {
+    end(state)?;
     let cgroup = coracle_cgroup::open(&state.cgroup)?;
     cgroup.kill(libc::SIGKILL)?;
     cgroup.remove()?;
-    entry.remove()
+    entry.remove()?;
+    hooks::run_all(HookKind::Poststop, &state.hooks.poststop, state, Status::Stopped);
+    Ok(())
 }

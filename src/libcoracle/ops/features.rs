@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use coracle_plan::mount_options::{Effect, TABLE};
 use serde::Serialize;
 
+use super::OCI_VERSION;
+
 /// The oldest `ociVersion` that is understood.
 pub const OCI_VERSION_MIN: &str = "1.0.0";
-/// The version of the runtime specification this runtime follows.
-pub const OCI_VERSION: &str = "1.3.0";
 
 /// The document `coracle features` prints. Lists are in the order they are declared, so that two builds can be
 /// compared as text.

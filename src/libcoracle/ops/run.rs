@@ -1,13 +1,11 @@
 //! `run`: create and start in one, and stay until the end.
 
-use std::os::fd::AsFd;
-
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-
 use super::create::{CreateOptions, Making, check_terminal};
 use super::delete::delete;
 use crate::bundle::Bundle;
-use crate::error::{Context, Result};
+use crate::console::{Console, Terminal};
+use crate::error::Result;
+use crate::foreground::Signals;
 use crate::id::ContainerId;
 use crate::store::Root;
 
@@ -28,25 +26,24 @@ pub struct RunOptions {
 pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions) -> Result<i32> {
     let bundle = Bundle::open(&opts.bundle, opts.config.as_deref())?;
     check_terminal(bundle.spec(), opts, run.detach)?;
+    let terminal = bundle.spec().process().as_ref().and_then(|p| p.terminal()).unwrap_or(false);
+    let terminal = if terminal && !run.detach { Some(Terminal::find()?) } else { None };
+    let mut signals = if run.detach { None } else { Some(Signals::catch(!run.no_subreaper)?) };
     let mut made = Making::begin(root, id, opts, &bundle, false)?.commit(opts)?;
-    if let Err(error) = made.child.exec(&made.plan) {
+    let mut console = match (terminal, made.child.terminal.take()) {
+        (Some(terminal), Some(master)) => Some(Console::connect(terminal, master)?),
+        _ => None,
+    };
+    let ended = made.exec().and_then(|()| match &mut signals {
+        Some(signals) => signals.stay(made.child.pid, &made.child.pidfd, console.as_mut()),
+        None => Ok(0),
+    });
+    drop(console);
+    if ended.is_err() || !run.detach {
         drop(made);
         if !run.keep {
             delete(root, id, true)?;
         }
-        return Err(error);
     }
-    if run.detach {
-        return Ok(0);
-    }
-    let status = waitid(Id::PIDFd(made.child.pidfd.as_fd()), WaitPidFlag::WEXITED)
-        .context(|| "wait for the container's first process")?;
-    if !run.keep {
-        delete(root, id, true)?;
-    }
-    Ok(match status {
-        WaitStatus::Exited(_, code) => code,
-        WaitStatus::Signaled(_, signal, _) => 128 + signal as i32,
-        _ => 0,
-    })
+    ended
 }

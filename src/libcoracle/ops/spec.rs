@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::features::OCI_VERSION;
+use super::OCI_VERSION;
 
 /// A whole `config.json` with the defaults of this runtime. It has types of its own and not those of `oci-spec`,
 /// which keep capabilities in an unordered set: the same call must give the same text.

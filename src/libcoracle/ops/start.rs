@@ -1,11 +1,15 @@
 //! `start`: opens the gate the container's process waits at.
 
+use coracle_plan::HookKind;
+
+use super::delete::destroy;
 use crate::error::{Context, Error, Kind, Result};
+use crate::hooks;
 use crate::id::ContainerId;
 use crate::launch;
 use crate::prepare::knock;
-use crate::store::Root;
 use crate::store::status::Status;
+use crate::store::Root;
 
 /// Lets the created container `id` execute its program, and waits until it has.
 ///
@@ -21,11 +25,21 @@ pub fn start(root: &Root, id: &ContainerId) -> Result<()> {
         Status::Paused => return refuse("cannot start a paused container"),
         _ => return refuse("cannot start an already running container"),
     }
+    let hooks = |kind, list, status| {
+        hooks::run(kind, list, &state, status).inspect_err(|_| {
+            // A container whose hook fails is stopped and destroyed (config.md, POSIX-platform Hooks).
+            if let Err(error) = destroy(&entry, &state) {
+                tracing::warn!("{error}");
+            }
+        })
+    };
+    hooks(HookKind::StartContainer, &state.hooks.start_container, Status::Created)?;
     let connection = knock(&entry.gate())?;
-    // The socket's presence is the created state; from here on the container runs or is gone.
+    // The socket's presence is the created state; from here on the container runs or has stopped.
     std::fs::remove_file(entry.gate()).context(|| format!("remove {}", entry.gate().display()))?;
     let (first, texts) = &state.after_gate;
-    launch::through_gate(connection, *first, texts)
+    launch::through_gate(connection, *first, texts)?;
+    hooks(HookKind::Poststart, &state.hooks.poststart, Status::Running)
 }
 
 fn refuse(text: &str) -> Result<()> {

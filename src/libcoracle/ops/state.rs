@@ -42,7 +42,7 @@ pub(super) fn report(entry: &Entry) -> Result<Option<Report>> {
     let Some(state) = entry.state()? else { return Ok(None) };
     let status = Status::of(entry, &state)?;
     Ok(Some(Report {
-        oci_version: "1.3.0",
+        oci_version: super::OCI_VERSION,
         id: state.id,
         pid: if status == Status::Stopped { 0 } else { state.init.pid },
         status: status.to_string(),

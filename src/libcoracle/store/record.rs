@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use oci_spec::runtime::Hook;
 use serde::{Deserialize, Serialize};
 
 use super::process::Process;
@@ -21,8 +22,28 @@ pub struct State {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     pub cgroup: coracle_cgroup::Location,
+    /// `CLONE_NEW*` flags of the namespaces that are not the runtime's, new or joined.
+    pub namespaces: i32,
+    /// The hooks that are still to come.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// The index of the first step after the gate, and those steps as text: what `start` says when one fails.
     pub after_gate: (usize, Vec<String>),
+}
+
+/// The hooks of a container that exists.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hooks {
+    pub start_container: Vec<Hook>,
+    pub poststart: Vec<Hook>,
+    pub poststop: Vec<Hook>,
+}
+
+impl Hooks {
+    fn is_empty(&self) -> bool {
+        self.start_container.is_empty() && self.poststart.is_empty() && self.poststop.is_empty()
+    }
 }
 
 /// The version this program writes.

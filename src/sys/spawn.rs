@@ -1,0 +1,31 @@
+//! Programs that start inside a container's namespaces.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::{Errno, check, creds};
+
+/// Makes `command` join the namespaces `flags` (`CLONE_NEW*`) of the process behind `pidfd` before it executes
+/// (setns(2) with a pidfd, Linux 5.8), and become root there when one of them is a user namespace.
+///
+/// A pid namespace holds for children only: it is the caller's to enter for the time of the spawn.
+pub fn join_before_exec(command: &mut Command, pidfd: OwnedFd, flags: i32) {
+    let join = move || -> std::io::Result<()> {
+        // What lives in there must not look into this process (CVE-2016-9962).
+        creds::set_dumpable(false)?;
+        // SAFETY: no pointers are passed.
+        check(unsafe { libc::syscall(libc::SYS_setns, pidfd.as_raw_fd(), flags) })?;
+        if flags & libc::CLONE_NEWUSER != 0 {
+            match creds::set_groups(&[]) {
+                Err(Errno::EPERM) | Ok(()) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            creds::set_gid(0)?;
+            creds::set_uid(0)?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(join) };
+}
