@@ -172,7 +172,9 @@ fn devices(linux: &LinuxResources, layout: &Layout) -> Result<Option<Vec<Rule>>,
 
 /// Where `controller` is, for the value of `field` that needs it.
 fn home(layout: &Layout, controller: &str, field: &str) -> Result<Home, Invalid> {
-    layout.home(controller).ok_or_else(|| unavailable(controller, field))
+    // One controller has another name on v2.
+    let name = if controller == "blkio" && layout.mode() == Mode::V2 { "io" } else { controller };
+    layout.home(controller).ok_or_else(|| unavailable(name, field))
 }
 
 fn unavailable(controller: &str, field: &str) -> Invalid {
