@@ -10,8 +10,7 @@ use crate::failure::Failure;
 
 /// Send a signal to the first process of a container
 ///
-/// Signal 0 is not sent: it asks whether the container runs. KILL, sent to a container that shares its pid
-/// namespace, goes to every process in its cgroup.
+/// Signal 0 is not sent: it asks whether the container runs.
 #[derive(Debug, Parser)]
 #[command(verbatim_doc_comment)]
 pub struct Kill {
