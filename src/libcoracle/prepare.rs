@@ -40,10 +40,7 @@ fn fill(source: &Source, gate: &Path) -> Result<Filled> {
             let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context(what)?;
             Filled::Fd(fd)
         }
-        Source::Seccomp(filter) => {
-            let (program, flags) = seccomp::compile(filter)?;
-            Filled::Program(program, flags)
-        }
+        Source::Seccomp(filter) => Filled::Program(seccomp::compile(filter)?, filter.flags),
         Source::Connect(path) => Filled::Fd(socket::connect(path)?),
         Source::Proc => Filled::Fd(proc()?),
         Source::Gate => Filled::Fd(socket::gate(gate)?),

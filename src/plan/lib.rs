@@ -21,6 +21,7 @@ pub mod namespaces;
 mod paths;
 mod process;
 mod rootfs;
+pub mod seccomp;
 pub mod source;
 pub mod step;
 mod sysctl;

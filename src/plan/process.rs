@@ -9,6 +9,7 @@ use crate::capabilities::{self, SYS_ADMIN};
 use crate::host::Host;
 use crate::host_step::HostStep;
 use crate::invalid::{Invalid, c_string};
+use crate::seccomp::Filter;
 use crate::source::Source;
 use crate::step::{Point, Step};
 use crate::{CreateOptions, Plan, Result};
@@ -44,8 +45,7 @@ pub fn session(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Resu
 /// From here on every step takes something away; the last one executes the program.
 ///
 /// The order is what the kernel allows: groups before ids, ids before capabilities, the working directory with the
-/// user's rights. A seccomp filter comes last when no_new_privs lets an unprivileged process load it; otherwise
-/// CAP_SYS_ADMIN is kept until it is loaded, and only the drop of the last capabilities follows.
+/// user's rights, and a seccomp filter right before the program, which must not need a system call of ours.
 pub fn drop_privileges_and_exec(
     plan: &mut Plan,
     spec: &Spec,
@@ -55,7 +55,11 @@ pub fn drop_privileges_and_exec(
 ) -> Result<()> {
     let sets = capabilities::sets(process.capabilities().as_ref());
     let seccomp = spec.linux().as_ref().and_then(|l| l.seccomp().clone());
-    let seccomp = seccomp.map(|filter| plan.source(Source::Seccomp(Box::new(filter))));
+    let filter = seccomp.map(|seccomp| Filter::from_spec(&seccomp)).transpose()?;
+    if filter.as_ref().is_some_and(|filter| filter.listener.is_some()) {
+        return Err(Invalid::new("/linux/seccomp/listenerPath", "SCMP_ACT_NOTIFY is not supported"));
+    }
+    let seccomp = filter.map(|filter| plan.source(Source::Seccomp(Box::new(filter))));
     let no_new_privs = process.no_new_privileges().unwrap_or(false);
     let cwd = c_string("/process/cwd", process.cwd().as_os_str().as_encoded_bytes())?;
 
@@ -72,29 +76,18 @@ pub fn drop_privileges_and_exec(
     plan.init.push(Step::VerifyCwd);
     plan.init.extend(user.umask().map(Step::Umask));
 
-    let last = [
-        Step::Capabilities { effective: sets.effective, permitted: sets.permitted, inheritable: sets.inheritable },
-        Step::Ambient(sets.ambient),
-    ];
-    let mut after_gate = Vec::new();
-    match seccomp {
-        Some(slot) if !no_new_privs => {
-            let admin = 1 << SYS_ADMIN;
-            plan.init.push(Step::Capabilities {
-                effective: sets.effective | admin,
-                permitted: sets.permitted | admin,
-                inheritable: sets.inheritable,
-            });
-            after_gate.push(Step::Seccomp(slot));
-            after_gate.extend(last);
-        }
-        seccomp => {
-            plan.init.extend(last);
-            if no_new_privs {
-                plan.init.push(Step::NoNewPrivs);
-            }
-            after_gate.extend(seccomp.map(Step::Seccomp));
-        }
+    // Loading a filter takes no_new_privs or CAP_SYS_ADMIN. The capability goes with execve, which computes the new
+    // sets from the inheritable, bounding and ambient ones alone (capabilities(7)): so nothing but the program is
+    // called under the filter.
+    let until_exec = if seccomp.is_some() && !no_new_privs { 1 << SYS_ADMIN } else { 0 };
+    plan.init.push(Step::Capabilities {
+        effective: sets.effective | until_exec,
+        permitted: sets.permitted | until_exec,
+        inheritable: sets.inheritable,
+    });
+    plan.init.push(Step::Ambient(sets.ambient));
+    if no_new_privs {
+        plan.init.push(Step::NoNewPrivs);
     }
     plan.init.push(Step::CloseFds { keep: opts.preserve_fds });
     let (find, exec) = program(process, opts)?;
@@ -105,7 +98,7 @@ pub fn drop_privileges_and_exec(
         let slot = plan.source(Source::Gate);
         plan.init.push(Step::Gate(slot));
     }
-    plan.init.extend(after_gate);
+    plan.init.extend(seccomp.map(Step::Seccomp));
     plan.init.push(exec);
     Ok(())
 }

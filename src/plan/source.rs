@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use coracle_sys::mount::{MountAttr, attr};
-use oci_spec::runtime::{LinuxIdMapping, LinuxSeccomp};
+use oci_spec::runtime::LinuxIdMapping;
 
 use crate::namespaces::Kind;
+use crate::seccomp::Filter;
 
 /// The place of a descriptor in the table that parent and child share: slot i is filled from source i.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +117,7 @@ pub enum Source {
         kind: Kind,
         path: PathBuf,
     },
-    Seccomp(Box<LinuxSeccomp>),
+    Seccomp(Box<Filter>),
     /// A stream connection to the UNIX socket at a path.
     Connect(PathBuf),
     /// The host's /proc, checked to be one.
