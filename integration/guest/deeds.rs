@@ -1,7 +1,7 @@
 //! Small things a container process can be told to do. Each prints one line or says why it could not.
 
 use std::fs;
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, ExitCode};
@@ -210,5 +210,5 @@ fn daemon(_: &[String]) -> io::Result<()> {
         println!("{number} {}", line?);
         io::stdout().flush()?;
     }
-    io::stdin().read(&mut [0]).map(drop)
+    Ok(())
 }

@@ -1,22 +1,44 @@
 //! The integration tests: one program, one file a topic. `integration/README.md` tells how to add one.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 
 mod binds;
+mod capabilities;
+mod cgroups;
 mod devices;
 mod differential;
+mod hooks;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod network;
+mod paths;
+mod process;
 mod rootfs;
+mod seccomp;
+mod terminals;
 
 use std::process::ExitCode;
 
 use integration::Test;
 
 fn main() -> ExitCode {
-    let topics: &[&[Test]] =
-        &[lifecycle::TESTS, mounts::TESTS, binds::TESTS, rootfs::TESTS, devices::TESTS, namespaces::TESTS];
+    let topics: &[&[Test]] = &[
+        lifecycle::TESTS,
+        mounts::TESTS,
+        binds::TESTS,
+        rootfs::TESTS,
+        devices::TESTS,
+        namespaces::TESTS,
+        process::TESTS,
+        capabilities::TESTS,
+        seccomp::TESTS,
+        hooks::TESTS,
+        paths::TESTS,
+        terminals::TESTS,
+        cgroups::TESTS,
+        network::TESTS,
+    ];
     let mut tests = topics.concat();
     tests.extend(differential::tests());
     integration::main(&tests, differential::unused)
