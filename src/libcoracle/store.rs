@@ -7,8 +7,8 @@ pub mod time;
 
 use std::fs::{DirBuilder, File};
 use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -20,6 +20,8 @@ use record::State;
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 const GATE: &str = "start";
+const TEMPORARY_RECORD: &str = ".state.json";
+const TEMPORARY_CONFIG: &str = ".config.json";
 
 /// The state directory of a runtime instance.
 #[derive(Debug, Clone)]
@@ -127,9 +129,26 @@ impl Entry {
     }
 
     /// Keeps other commands that change the container away until the entry is dropped.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if the container went, or another took its place, while this waited.
     pub fn lock(&mut self) -> Result<()> {
-        self.lock = Some(lock(&self.path, FlockArg::LockExclusive)?);
+        let held = lock(&self.path, FlockArg::LockExclusive)?;
+        let locked = nix::sys::stat::fstat(held.as_fd()).context(|| format!("look at {}", self.path.display()))?;
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(now) if (now.dev(), now.ino()) == (locked.st_dev, locked.st_ino) => self.lock = Some(held),
+            _ => return Err(Error::new(Kind::NotFound, format!("container does not exist: {}", self.name()))),
+        }
         Ok(())
+    }
+
+    /// Whether another command is changing the container now.
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_none() && lock(&self.path, FlockArg::LockSharedNonblock).is_err()
+    }
+
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The record of the container, or `None` where its creation never got that far.
@@ -144,20 +163,36 @@ impl Entry {
         state.map(Some).map_err(|e| Error::new(Kind::InvalidState, format!("read {}: {e}", path.display())))
     }
 
+    /// The record of a container that exists.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] where its creation never got that far.
+    pub fn existing(&self) -> Result<State> {
+        let missing = || Error::new(Kind::NotFound, format!("container does not exist: {}", self.name()));
+        self.state()?.ok_or_else(missing)
+    }
+
     /// The configuration the container was created from.
     pub fn config(&self) -> Result<Vec<u8>> {
         let path = self.path.join(CONFIG);
         std::fs::read(&path).context(|| format!("read {}", path.display()))
     }
 
-    /// Removes the directory and all in it.
+    /// Removes the directory. Only what this runtime puts there goes: a directory that holds anything else is not a
+    /// container's, and stays (`--root` may have been meant for something else).
     pub fn remove(&self) -> Result<()> {
-        match std::fs::remove_dir_all(&self.path) {
+        let gone = |result: std::io::Result<()>, path: &Path| match result {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::system(format!("remove {}", self.path.display()), errno(&error)))
+                Err(Error::system(format!("remove {}", path.display()), errno(&error)))
             }
             _ => Ok(()),
+        };
+        // The record goes last: until then a `delete` that was cut short can be repeated.
+        for name in [GATE, CONFIG, TEMPORARY_CONFIG, TEMPORARY_RECORD, RECORD] {
+            let path = self.path.join(name);
+            gone(std::fs::remove_file(&path), &path)?;
         }
+        gone(std::fs::remove_dir(&self.path), &self.path)
     }
 }
 
@@ -172,18 +207,22 @@ impl Claim {
         &self.entry
     }
 
-    /// Keeps what a later `delete --force` needs if this process should be killed: the configuration.
-    pub fn begin(&self, config: &[u8]) -> Result<()> {
-        write(&self.entry.path, CONFIG, config)
+    /// Writes down what a `delete` needs should this process be killed, and the configuration as it is now.
+    pub fn begin(&self, state: &State, config: &[u8]) -> Result<()> {
+        self.record(state)?;
+        write(&self.entry.path, (CONFIG, TEMPORARY_CONFIG), config)
     }
 
     /// Writes the record: from here on there is a container.
     pub fn commit(mut self, state: &State) -> Result<()> {
-        let json =
-            serde_json::to_vec(state).map_err(|e| Error::new(Kind::InvalidState, format!("write state: {e}")))?;
-        write(&self.entry.path, RECORD, &json)?;
+        self.record(state)?;
         self.armed = false;
         Ok(())
+    }
+
+    fn record(&self, state: &State) -> Result<()> {
+        let json = serde_json::to_vec(state).map_err(|e| Error::new(Kind::InvalidState, format!("write state: {e}")))?;
+        write(&self.entry.path, (RECORD, TEMPORARY_RECORD), &json)
     }
 }
 
@@ -197,9 +236,9 @@ impl Drop for Claim {
     }
 }
 
-/// Writes `name` in `dir` so that it is there whole or not at all.
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let (path, temporary) = (dir.join(name), dir.join(format!(".{name}")));
+/// Writes `name` in `dir`, by way of `temporary`, so that it is there whole or not at all.
+fn write(dir: &Path, (name, temporary): (&str, &str), bytes: &[u8]) -> Result<()> {
+    let (path, temporary) = (dir.join(name), dir.join(temporary));
     let put = || {
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;

@@ -99,7 +99,6 @@ impl Making {
         let host = host::probe(&layout)?;
         let linux = spec.linux().as_ref();
         let claim = root.claim(id)?;
-        claim.begin(bundle.config())?;
         let cgroup = cgroup(&layout, &host, id, spec, opts)?;
         let plan = Plan::create(spec, &host, &plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup))?;
         for warning in bundle.warnings().iter().chain(&plan.warnings) {
@@ -111,8 +110,9 @@ impl Making {
         let resources = linux.and_then(|l| l.resources().as_ref());
         let resources = resources.map(|r| coracle_cgroup::resources(r, &layout)).transpose();
         let resources = resources.map_err(|e| Error::new(Kind::InvalidConfig, format!("config.json {e}")))?;
-        let filled = prepare(&plan.sources, &claim.entry().gate())?;
         let state = record(id, bundle, rootfs, &plan, &cgroup);
+        claim.begin(&state, bundle.config())?;
+        let filled = prepare(&plan.sources, &claim.entry().gate())?;
         let mut steps = HostSteps { cgroup: &*cgroup, resources: resources.as_ref(), state };
         let ready = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child));
         let state = steps.state;
@@ -186,6 +186,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         annotations,
         cgroup: cgroup.location().clone(),
         namespaces: plan.namespaces,
+        own_pid_namespace: plan.clone & libc::CLONE_NEWPID as u64 != 0,
         hooks: Hooks {
             start_container: hooks(HookKind::StartContainer),
             poststart: hooks(HookKind::Poststart),

@@ -9,16 +9,29 @@ use crate::id::ContainerId;
 use crate::signal::Signal;
 use crate::store::Root;
 
-/// Sends `signal` to the first process of the container `id`; with `all` a container that does not run is no error.
+/// Sends `signal` to the first process of the container `id`. SIGKILL ends all of them: where they have no pid
+/// namespace of their own, by the cgroup. With `all` every process gets the signal, and there being none is no error.
 ///
 /// # Errors
-/// [`Kind::InvalidState`] if it does not run.
+/// [`Kind::InvalidState`] if the container does not run.
 pub fn kill(root: &Root, id: &ContainerId, signal: Signal, all: bool) -> Result<()> {
-    let entry = root.entry(id)?;
-    let state = entry.state()?.ok_or_else(|| Error::new(Kind::NotFound, format!("container does not exist: {id}")))?;
-    match state.init.alive() {
-        Some(pidfd) => pidfd_send_signal(pidfd.as_fd(), signal.number()).context(|| format!("send {signal} to {id}")),
-        None if all => Ok(()),
-        None => Err(Error::new(Kind::InvalidState, "container not running")),
+    let state = root.entry(id)?.existing()?;
+    let init = state.init.alive();
+    let is_kill = signal.number() == libc::SIGKILL;
+    if !state.own_pid_namespace && (all || (is_kill && init.is_some())) {
+        return Ok(coracle_cgroup::open(&state.cgroup)?.kill(signal.number())?);
     }
+    match init {
+        Some(pidfd) => {
+            pidfd_send_signal(pidfd.as_fd(), signal.number()).context(|| format!("send {signal} to {id}"))?
+        }
+        None if all => return Ok(()),
+        None => return Err(Error::new(Kind::InvalidState, "container not running")),
+    }
+    // A frozen process does not die before it is thawed (cgroup v1).
+    let cgroup = coracle_cgroup::open(&state.cgroup)?;
+    if is_kill && cgroup.is_frozen()? {
+        cgroup.freeze(false)?;
+    }
+    Ok(())
 }

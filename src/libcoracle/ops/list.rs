@@ -11,16 +11,10 @@ pub fn list(root: &Root) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     for name in root.names()? {
         let Ok(id) = name.parse() else { continue };
-        let entry = match root.entry(&id) {
-            Ok(entry) => entry,
-            // Deleted since the directory was read.
-            Err(_) => continue,
-        };
-        match report(&entry) {
-            Ok(Some(mut report)) => {
-                report.owner = owner(entry.path());
-                reports.push(report);
-            }
+        // What is gone by now was deleted since the directory was read; what has no record is not a container yet.
+        let Ok(entry) = root.entry(&id) else { continue };
+        match entry.state().and_then(|state| state.map(|state| report(&entry, state)).transpose()) {
+            Ok(Some(report)) => reports.push(Report { owner: owner(entry.path()), ..report }),
             Ok(None) => {}
             Err(error) => tracing::warn!("load container {name}: {error}"),
         }

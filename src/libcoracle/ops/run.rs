@@ -1,6 +1,6 @@
 //! `run`: create and start in one, and stay until the end.
 
-use super::create::{CreateOptions, Making, check_terminal};
+use super::create::{CreateOptions, Made, Making, check_terminal};
 use super::delete::delete;
 use crate::bundle::Bundle;
 use crate::console::{Console, Terminal};
@@ -30,15 +30,7 @@ pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions
     let terminal = if terminal && !run.detach { Some(Terminal::find()?) } else { None };
     let mut signals = if run.detach { None } else { Some(Signals::catch(!run.no_subreaper)?) };
     let mut made = Making::begin(root, id, opts, &bundle, false)?.commit(opts)?;
-    let mut console = match (terminal, made.child.terminal.take()) {
-        (Some(terminal), Some(master)) => Some(Console::connect(terminal, master)?),
-        _ => None,
-    };
-    let ended = made.exec().and_then(|()| match &mut signals {
-        Some(signals) => signals.stay(made.child.pid, &made.child.pidfd, console.as_mut()),
-        None => Ok(0),
-    });
-    drop(console);
+    let ended = attend(&mut made, terminal, signals.as_mut());
     if ended.is_err() || !run.detach {
         drop(made);
         if !run.keep {
@@ -46,4 +38,17 @@ pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions
         }
     }
     ended
+}
+
+/// Lets the program run and, in the foreground, stays with it until it ends.
+fn attend(made: &mut Made, terminal: Option<Terminal>, signals: Option<&mut Signals>) -> Result<i32> {
+    let mut console = match (terminal, made.child.terminal.take()) {
+        (Some(terminal), Some(master)) => Some(Console::connect(terminal, master)?),
+        _ => None,
+    };
+    made.exec()?;
+    match signals {
+        Some(signals) => signals.stay(made.child.pid, &made.child.pidfd, console.as_mut()),
+        None => Ok(0),
+    }
 }

@@ -8,8 +8,8 @@ use crate::hooks;
 use crate::id::ContainerId;
 use crate::launch;
 use crate::prepare::knock;
-use crate::store::status::Status;
 use crate::store::Root;
+use crate::store::status::Status;
 
 /// Lets the created container `id` execute its program, and waits until it has.
 ///
@@ -18,7 +18,7 @@ use crate::store::Root;
 pub fn start(root: &Root, id: &ContainerId) -> Result<()> {
     let mut entry = root.entry(id)?;
     entry.lock()?;
-    let state = entry.state()?.ok_or_else(|| Error::new(Kind::NotFound, format!("container does not exist: {id}")))?;
+    let state = entry.existing()?;
     match Status::of(&entry, &state)? {
         Status::Created => {}
         Status::Stopped => return refuse("cannot start a container that has stopped"),

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::id::ContainerId;
+use crate::store::record::State;
 use crate::store::status::Status;
 use crate::store::{Entry, Root};
 
@@ -32,16 +33,16 @@ pub struct Report {
 /// The state of the container `id`.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if there is none.
+/// [`Kind::NotFound`](crate::Kind::NotFound) if there is none.
 pub fn state(root: &Root, id: &ContainerId) -> Result<Report> {
-    report(&root.entry(id)?)?.ok_or_else(|| Error::new(Kind::NotFound, format!("container does not exist: {id}")))
+    let entry = root.entry(id)?;
+    report(&entry, entry.existing()?)
 }
 
-/// The state of the container in `entry`, `None` while its creation is not finished.
-pub(super) fn report(entry: &Entry) -> Result<Option<Report>> {
-    let Some(state) = entry.state()? else { return Ok(None) };
+/// What is true now of the container in `entry` with the record `state`.
+pub(super) fn report(entry: &Entry, state: State) -> Result<Report> {
     let status = Status::of(entry, &state)?;
-    Ok(Some(Report {
+    Ok(Report {
         oci_version: super::OCI_VERSION,
         id: state.id,
         pid: if status == Status::Stopped { 0 } else { state.init.pid },
@@ -51,5 +52,5 @@ pub(super) fn report(entry: &Entry) -> Result<Option<Report>> {
         created: state.created,
         annotations: state.annotations,
         owner: String::new(),
-    }))
+    })
 }

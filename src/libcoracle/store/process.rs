@@ -28,6 +28,9 @@ impl Process {
 
     /// A pidfd to it, unless it has ended; a zombie has.
     pub fn alive(self) -> Option<OwnedFd> {
+        if self.pid <= 0 {
+            return None;
+        }
         let pidfd = pidfd_open(self.pid()).ok()?;
         // Checked after the pidfd is open: what the check sees is what the pidfd holds.
         let stat = ProcProcess::new(self.pid).and_then(|p| p.stat()).ok()?;

@@ -16,6 +16,7 @@ pub struct State {
     pub id: String,
     pub bundle: PathBuf,
     pub rootfs: PathBuf,
+    /// Its pid is 0 while there is none yet.
     pub init: Process,
     /// RFC 3339, UTC, nanoseconds.
     pub created: String,
@@ -24,6 +25,8 @@ pub struct State {
     pub cgroup: coracle_cgroup::Location,
     /// `CLONE_NEW*` flags of the namespaces that are not the runtime's, new or joined.
     pub namespaces: i32,
+    /// Whether the first process is the init of a pid namespace made for it, so that the others end with it.
+    pub own_pid_namespace: bool,
     /// The hooks that are still to come.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
