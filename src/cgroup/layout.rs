@@ -83,10 +83,13 @@ impl Layout {
     /// Reads the contents of `/proc/self/mountinfo` and `/proc/self/cgroup`.
     fn parse(mountinfo: &str, own: &str) -> Layout {
         let mut layout = Layout { unified: None, hierarchies: Vec::new() };
-        let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+        let mut mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+        // The same tree may be mounted elsewhere too, in part or read-only.
+        mounts.sort_by_key(|mount| !mount.point.starts_with(MOUNT_POINT));
         for (controllers, own) in own.lines().filter_map(own_cgroup) {
             if controllers.is_empty() {
-                let mount = mounts.iter().find(|mount| mount.v2);
+                // One that somebody mounted elsewhere is for a purpose of their own.
+                let mount = mounts.iter().find(|mount| mount.v2 && mount.point.starts_with(MOUNT_POINT));
                 layout.unified = mount.map(|mount| Unified {
                     mount: mount.point.clone(),
                     controllers: Vec::new(),
@@ -213,6 +216,29 @@ fn unescape(text: &str) -> String {
 }
 
 #[cfg(test)]
+impl Layout {
+    /// A host with every controller, in v2.
+    pub fn all_v2() -> Layout {
+        let names = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"];
+        let controllers = names.map(String::from).to_vec();
+        Layout {
+            unified: Some(Unified { mount: MOUNT_POINT.into(), controllers, own: Some("own".into()) }),
+            hierarchies: Vec::new(),
+        }
+    }
+
+    /// A host with these controllers in v1 hierarchies.
+    pub fn v1_with(controllers: &[&str]) -> Layout {
+        let mounted = |name: &&str| Mounted {
+            controllers: vec![(*name).to_owned()],
+            mount: Path::new(MOUNT_POINT).join(name),
+            own: PathBuf::new(),
+        };
+        Layout { unified: None, hierarchies: controllers.iter().map(mounted).collect() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -220,6 +246,8 @@ mod tests {
 23 1 0:5 / /proc rw - proc proc rw
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
+33 23 0:32 / /host/memory ro,relatime - cgroup cgroup rw,memory
+34 23 0:39 / /run/other/cgroupv2 rw - cgroup2 none rw
 35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
 40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
@@ -260,6 +288,12 @@ mod tests {
         let mounts = "35 31 0:32 /docker/c1 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         let layout = Layout::parse(mounts, "4:memory:/docker/c1/sub\n");
         assert_eq!((layout.mode(), layout.hierarchies[0].own.as_path()), (Mode::V1, "sub".as_ref()));
+    }
+
+    #[test]
+    fn a_v2_tree_elsewhere_is_not_for_containers() {
+        let mounts = HYBRID.lines().filter(|line| !line.contains("unified")).collect::<Vec<_>>().join("\n");
+        assert_eq!(Layout::parse(&mounts, "4:memory:/\n0::/\n").mode(), Mode::V1);
     }
 
     #[test]

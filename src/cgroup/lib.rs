@@ -15,7 +15,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use nix::libc::SIGKILL;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 mod device;
 mod dir;
@@ -70,6 +70,10 @@ pub trait Cgroup: fmt::Debug + Send {
 
     /// All processes, those of nested cgroups included.
     fn pids(&self) -> Result<Vec<Pid>>;
+
+    /// Gives the cgroup to `owner`, who may then move processes below it and hand down controllers, but not lift its
+    /// limits (config-linux.md, "Cgroup ownership"). Only on v2; v1 knows no safe delegation.
+    fn delegate(&self, owner: Uid) -> Result<()>;
 
     /// Removes the cgroup with those below it, as far as it was made for the container, and waits for processes that
     /// are about to be gone.

@@ -185,3 +185,6 @@ fn unavailable(controller: &str, field: &str) -> Invalid {
 fn nonzero<T: PartialEq + Default>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
 }
+
+#[cfg(test)]
+mod tests;

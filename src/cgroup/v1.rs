@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::SIGKILL;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 use crate::dir::{self, Dir, Recorded};
 use crate::error::{Error, Result};
@@ -186,6 +186,10 @@ impl Cgroup for Hierarchies {
         }
     }
 
+    fn delegate(&self, _: Uid) -> Result<()> {
+        Ok(())
+    }
+
     fn remove(&self) -> Result<()> {
         // Waits for the last process by event, so that the others need not.
         let unified = self.unified.as_ref().map_or(Ok(()), Cgroup::remove);
@@ -259,7 +263,7 @@ impl Hierarchy {
 }
 
 /// What `controller` is to be told.
-fn writes(controller: &str, r: &Resources) -> Result<Vec<Write>> {
+pub(crate) fn writes(controller: &str, r: &Resources) -> Result<Vec<Write>> {
     Ok(match controller {
         "blkio" => blkio::writes(r),
         "cpu" => cpu::writes(r),

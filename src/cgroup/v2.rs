@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 use nix::libc::SIGKILL;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid, fchown, fchownat};
 
 use crate::dir::{self, Dir, Recorded};
 use crate::error::{Error, Result};
@@ -88,9 +89,7 @@ impl Unified {
 
     /// Applies the limits of those controllers that are not `elsewhere`.
     pub fn set_here(&self, resources: &Resources, elsewhere: impl Fn(&str) -> bool) -> Result<()> {
-        let here = CONTROLLERS.iter().filter(|(name, _)| !elsewhere(name));
-        let mut writes: Vec<Write> = here.flat_map(|(_, writes)| writes(resources)).collect();
-        writes.extend(unified::writes(resources));
+        let writes = writes(resources, &elsewhere);
         let rules = resources.devices.as_ref().filter(|_| !elsewhere("devices"));
         if writes.is_empty() && rules.is_none() {
             return Ok(());
@@ -173,6 +172,24 @@ impl Cgroup for Unified {
         self.0.dir()?.map_or(Ok(Vec::new()), Dir::pids)
     }
 
+    fn delegate(&self, owner: Uid) -> Result<()> {
+        let dir = self.0.existing()?;
+        let files = match std::fs::read_to_string("/sys/kernel/cgroup/delegate") {
+            Ok(text) => text,
+            Err(_) => "cgroup.procs\ncgroup.subtree_control\ncgroup.threads".to_owned(),
+        };
+        let owner = Some(owner);
+        fchown(dir, owner, None).map_err(|e| dir.failed("change the owner of", e))?;
+        for file in files.lines() {
+            match fchownat(dir, file, owner, None, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                // Of a controller that the cgroup does not have.
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(dir.failed(&format!("change the owner of {file} in"), errno)),
+            }
+        }
+        Ok(())
+    }
+
     fn remove(&self) -> Result<()> {
         let place = &self.0.place;
         let failed = |errno| Error::kernel(format!("remove cgroup {}", place.path.display()), errno);
@@ -199,6 +216,12 @@ impl Cgroup for Unified {
         }
         Ok(())
     }
+}
+
+/// What the controllers that are not `elsewhere` are to be told, and then what the user says in the kernel's own words.
+pub(crate) fn writes(resources: &Resources, elsewhere: impl Fn(&str) -> bool) -> Vec<Write> {
+    let here = CONTROLLERS.iter().filter(|(name, _)| !elsewhere(name));
+    here.flat_map(|(_, writes)| writes(resources)).chain(unified::writes(resources)).collect()
 }
 
 /// Refuses a cgroup that a container cannot be started in: somebody else's, or one that would stop it at once.

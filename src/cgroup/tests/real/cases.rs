@@ -5,7 +5,7 @@ use nix::libc::{SIGKILL, SIGTERM};
 
 use crate::Outcome;
 use crate::group::{ByHand, Shell, at, directories, make, name, wait};
-use crate::kernel;
+use crate::{kernel, rootless};
 
 type Case = fn(&Layout) -> Outcome;
 
@@ -33,6 +33,8 @@ pub const ALL: &[(&str, Case)] = &[
     ("refused limits say why", kernel::refused_limits_say_why),
     ("device rules", kernel::device_rules),
     ("device rules are exchanged", kernel::device_rules_are_exchanged),
+    ("nobody gets no cgroup", rootless::nobody_gets_no_cgroup),
+    ("a delegated cgroup is used", rootless::a_delegated_cgroup_is_used),
     ("clone into the cgroup", kernel::clone_into_the_cgroup),
 ];
 
