@@ -107,13 +107,17 @@ impl Making {
         if opts.debug {
             tracing::debug!("plan of {id}:\n{plan}");
         }
-        let resources = linux.and_then(|l| l.resources().as_ref());
-        let resources = resources.map(|r| coracle_cgroup::resources(r, &layout)).transpose();
+        // Without any the rules for devices still hold.
+        let resources = linux.and_then(|l| l.resources().clone()).unwrap_or_default();
+        let resources = coracle_cgroup::resources(&resources, &layout);
         let resources = resources.map_err(|e| Error::new(Kind::InvalidConfig, format!("config.json {e}")))?;
+        for warning in resources.warnings() {
+            tracing::warn!("{warning}");
+        }
         let state = record(id, bundle, rootfs, &plan, &cgroup);
         claim.begin(&state, bundle.config())?;
         let filled = prepare(&plan.sources, &claim.entry().gate())?;
-        let mut steps = HostSteps { cgroup: &*cgroup, resources: resources.as_ref(), state };
+        let mut steps = HostSteps { cgroup: &*cgroup, resources: Some(&resources), state };
         let ready = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child));
         let state = steps.state;
         match ready {
