@@ -1,14 +1,31 @@
 //! A bundle: the directory, its config.json as it was read, and what it says.
+//!
+//! Reading is a comparison of the text with the tables of `schema`, which gives the errors, and then serde's way into the
+//! types of the specification; only what those cannot take goes through `adapt` first.
 
+mod adapt;
+mod check;
+mod file;
+mod schema;
+
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use coracle_plan::Invalid;
+use coracle_sys::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
+use check::Refusal;
+use schema::Shape;
 
 /// An opened bundle.
+#[derive(Debug)]
 pub struct Bundle {
+    dir: OwnedFd,
     path: PathBuf,
     config: Vec<u8>,
     spec: Spec,
@@ -20,25 +37,18 @@ impl Bundle {
     ///
     /// # Errors
     /// [`Kind::NotFound`] without a configuration; [`Kind::InvalidConfig`] with line and column of malformed JSON,
-    /// or the JSON pointer of a value of the wrong type.
+    /// or the JSON pointer of a value that cannot be.
     pub fn open(dir: &Path, config: Option<&Path>) -> Result<Bundle> {
-        let path = std::fs::read_link("/proc/self/cwd").context(|| "find the working directory")?.join(dir);
-        let file = config.map_or_else(|| path.join("config.json"), Path::to_path_buf);
-        let bytes = std::fs::read(&file).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::new(Kind::NotFound, format!("JSON specification file {} not found", file.display()))
-            }
-            _ => Error::system(
-                format!("read {}", file.display()),
-                coracle_sys::Errno::from_raw(error.raw_os_error().unwrap_or_default()),
-            ),
-        })?;
+        let (dir, path) = file::directory(dir)?;
+        let file = config.unwrap_or(Path::new("config.json"));
+        let bytes = file::read(&dir, file)?;
+        let name = file.file_name().map_or_else(|| file.display().to_string(), |name| name.display().to_string());
         let mut warnings = Vec::new();
-        let spec = parse(&bytes, &mut warnings).context(|| file.display().to_string())?;
-        Ok(Bundle { path, config: bytes, spec, warnings })
+        let spec = parse(&name, &bytes, &mut warnings)?;
+        Ok(Bundle { dir, path, config: bytes, spec, warnings })
     }
 
-    /// The directory, absolute.
+    /// The directory, absolute and without symbolic links.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -58,47 +68,102 @@ impl Bundle {
     }
 
     /// The root filesystem, absolute and checked to be a directory that is not reached by symbolic links.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`] without such a directory.
     pub fn rootfs(&self) -> Result<PathBuf> {
-        let root = self.spec.root().as_ref();
-        let root = root.ok_or_else(|| Error::new(Kind::InvalidConfig, "config.json /root: root must be specified"))?;
+        let invalid = |field: &str, problem: String| Error::from(Invalid::new(field, problem));
+        let root = self.spec.root().as_ref().ok_or_else(|| invalid("/root", "root must be specified".to_owned()))?;
         let path: PathBuf = self.path.join(root.path()).components().collect();
-        let meta = std::fs::symlink_metadata(&path)
-            .context(|| format!("config.json /root/path: invalid rootfs {}", path.display()))?;
-        if !meta.is_dir() {
-            let problem = "not a directory, or a symlink";
-            let text = format!("config.json /root/path: invalid rootfs {}: {problem}", path.display());
-            return Err(Error::new(Kind::InvalidConfig, text));
-        }
-        Ok(path)
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let problem = match openat2(&self.dir, &path, how) {
+            Ok(_) => return Ok(path),
+            Err(Errno::ELOOP) => "not an absolute path, or a symlink".to_owned(),
+            Err(errno) => coracle_sys::describe(errno).to_string(),
+        };
+        Err(invalid("/root/path", format!("invalid rootfs {}: {problem}", path.display())))
     }
 }
 
-fn parse(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec> {
-    let invalid = |text: String| Error::new(Kind::InvalidConfig, text);
-    let mut value: Value = serde_json::from_slice(bytes).map_err(|e| invalid(e.to_string()))?;
-    if value.is_null() {
-        return Err(invalid("config cannot be null".to_owned()));
+/// Reads a configuration from its text; `file` is its name in messages. What is lost on the way is added to `warnings`.
+///
+/// # Errors
+/// [`Kind::InvalidConfig`] with line and column of malformed JSON, or the JSON pointer of a value that cannot be.
+pub fn parse(file: &str, bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec> {
+    if bytes.trim_ascii() == b"null" {
+        return Err(refused(file, "config cannot be null"));
     }
-    drop_unknown_capabilities(&mut value, warnings);
-    serde_path_to_error::deserialize(value).map_err(|e| {
-        let pointer: String = e.path().iter().map(|part| format!("/{part}")).collect();
-        invalid(format!("{pointer}: {}", e.inner()))
+    let complete = |spec: &Spec| {
+        let linux = spec.linux().as_ref();
+        linux.and_then(|linux| linux.resources().as_ref()).is_none_or(has_limits)
+    };
+    read(file, bytes, &schema::SPEC, complete, |value| adapt::spec(value, warnings))
+}
+
+/// Reads an object `process` by itself, as [`parse`] does.
+///
+/// # Errors
+/// As those of [`parse`].
+pub fn parse_process(file: &str, bytes: &[u8], warnings: &mut Vec<String>) -> Result<Process> {
+    read(file, bytes, &schema::PROCESS, |_| true, |value| adapt::process(value, warnings))
+}
+
+/// Reads an object `linux.resources` by itself, as [`parse`] does.
+///
+/// # Errors
+/// As those of [`parse`].
+pub fn parse_resources(file: &str, bytes: &[u8]) -> Result<LinuxResources> {
+    read(file, bytes, &schema::RESOURCES, has_limits, adapt::resources)
+}
+
+/// Whether no limit is 0 for want of a value, as `pids` without a limit is.
+fn has_limits(resources: &LinuxResources) -> bool {
+    resources.pids().as_ref().is_none_or(|pids| pids.limit() != 0)
+}
+
+/// Reads text that must have the form `shape`, and adapts it first if its type cannot take it or it is not `complete`.
+fn read<T: DeserializeOwned>(
+    file: &str,
+    bytes: &[u8],
+    shape: &'static Shape,
+    complete: impl FnOnce(&T) -> bool,
+    adapt: impl FnOnce(&mut Value),
+) -> Result<T> {
+    let text = text(bytes).map_err(|problem| refused(file, problem))?;
+    check::check(text, shape).map_err(|refusal| match refusal {
+        Refusal::Syntax(error) => refused(file, format!("malformed JSON: {error}")),
+        Refusal::Value(invalid) => refused(file, invalid),
+    })?;
+    if let Some(value) = serde_json::from_str(text).ok().filter(complete) {
+        return Ok(value);
+    }
+    let mut value: Value = serde_json::from_str(text).map_err(|error| refused(file, error))?;
+    adapt(&mut value);
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let pointer: String = error.path().iter().map(|part| format!("/{part}")).collect();
+        refused(file, Invalid::new(pointer, error.inner().to_string()))
     })
 }
 
-/// A capability the kernel or the caller does not know is logged, not refused (config.md, capabilities).
-fn drop_unknown_capabilities(config: &mut Value, warnings: &mut Vec<String>) {
-    let Some(sets) = config.pointer_mut("/process/capabilities").and_then(Value::as_object_mut) else { return };
-    for list in sets.values_mut().filter_map(Value::as_array_mut) {
-        list.retain(|name| {
-            let known = serde_json::from_value::<oci_spec::runtime::Capability>(name.clone()).is_ok();
-            if let (false, Some(name)) = (known, name.as_str()) {
-                let text = format!("ignoring unknown or unavailable capabilities: [{name}]");
-                if !warnings.contains(&text) {
-                    warnings.push(text);
-                }
-            }
-            known || !name.is_string()
-        });
+fn refused(file: &str, problem: impl std::fmt::Display) -> Error {
+    let text = problem.to_string();
+    let separator = if text.starts_with('/') { " " } else { ": " };
+    Error::new(Kind::InvalidConfig, format!("{file}{separator}{text}"))
+}
+
+/// The bytes as UTF-8, which JSON must be.
+fn text(bytes: &[u8]) -> std::result::Result<&str, String> {
+    let line_of = |end: usize| {
+        let before = &bytes[..end];
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        format!("line {} column {column}", before.iter().filter(|byte| **byte == b'\n').count() + 1)
+    };
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("malformed JSON: not UTF-8 at {}", line_of(error.valid_up_to())))?;
+    match text.chars().next() {
+        Some('\u{feff}') => Err("malformed JSON: a byte order mark at line 1 column 1".to_owned()),
+        _ => Ok(text),
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 /// A value of config.json that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// JSON pointer (RFC 6901) to the value, such as `/mounts/3/options/1`.
+    /// JSON pointer (RFC 6901) to the value, such as `/mounts/3/options/1`; empty for the whole file.
     pub pointer: String,
     /// What is wrong with it, as a lower-case fragment.
     pub problem: String,
@@ -20,11 +20,19 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.pointer, self.problem)
+        match self.pointer.as_str() {
+            "" => f.write_str(&self.problem),
+            pointer => write!(f, "{pointer}: {}", self.problem),
+        }
     }
 }
 
 impl std::error::Error for Invalid {}
+
+/// A member's name as part of a JSON pointer.
+pub fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
 
 /// `text` as the kernel takes it; a NUL byte inside is refused, since it would cut the value short.
 ///

@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::Spec;
 
-use crate::invalid::{Invalid, c_string};
+use crate::invalid::{Invalid, c_string, escape};
 use crate::namespaces::{Kind, Wanted};
 use crate::step::Step;
 use crate::{Plan, Result};
@@ -34,7 +34,7 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
     let mut entries: Vec<_> = map.iter().collect();
     entries.sort();
     for (key, value) in entries {
-        let pointer = format!("/linux/sysctl/{}", key.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("/linux/sysctl/{}", escape(key));
         let dotted = if key.contains('/') && !key.contains('.') { key.replace('/', ".") } else { key.clone() };
         let problem = match owner(&dotted) {
             None if dotted == "kernel.hostname" => "set by the field hostname".to_owned(),
