@@ -136,20 +136,26 @@ fn kill_self(args: &[String]) -> io::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// `sizes COUNT`: the size of the terminal now, and again after each of COUNT changes.
+/// `sizes COUNT`: the size of the terminal now, and each of COUNT other sizes it gets.
 fn sizes(args: &[String]) -> io::Result<()> {
     let mut changes = SigSet::empty();
     changes.add(Signal::SIGWINCH);
     changes.thread_block()?;
-    for left in (0..=argument::<u32>(args, 0)?).rev() {
-        let (rows, columns) = sys::window_size(io::stdin().as_fd())?;
-        println!("{rows}x{columns}");
-        io::stdout().flush()?;
-        if left > 0 {
-            changes.wait()?;
+    let mut last = None;
+    let mut left = argument::<u32>(args, 0)? + 1;
+    loop {
+        let size = sys::window_size(io::stdin().as_fd())?;
+        if last != Some(size) {
+            println!("{}x{}", size.0, size.1);
+            io::stdout().flush()?;
+            last = Some(size);
+            left -= 1;
         }
+        if left == 0 {
+            return Ok(());
+        }
+        changes.wait()?;
     }
-    Ok(())
 }
 
 /// `syscall NUMBER [ARGUMENT…]`: prints the name of its errno, or `ok`.

@@ -53,7 +53,7 @@ pub const TESTS: &[Test] = &[
             json!({"defaultAction": action, "defaultErrnoRet": errno, "architectures": ["SCMP_ARCH_X86_64"], "syscalls": []})
         };
         // Everything is refused, so that the exec itself fails: what is seen is that the container does not run.
-        filtered(t, deny_late("SCMP_ACT_ERRNO", json!(5))).run().fails();
+        assert_ne!(filtered(t, deny_late("SCMP_ACT_ERRNO", json!(5))).run().code, 0);
         filtered(t, deny_late("SCMP_ACT_LOG", json!(null))).run().ok();
     }),
     test("seccomp: kill, trap and log", &[403, 438], |t| {

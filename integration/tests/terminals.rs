@@ -125,12 +125,13 @@ pub const TESTS: &[Test] = &[
     }),
     test("terminals: the interrupt key reaches the program", &[], |t| {
         let mut pty = Pty::open(24, 80);
-        let bundle = terminal(t).args(&["/guest", "trap", "1"]);
+        let bundle = terminal(t).args(&["/guest", "trap"]);
         let (mut running, _container) = foreground(&bundle, &pty);
         pty.expect("ready");
         pty.write("\x03");
         pty.expect("SIGINT");
-        running.wait().ok();
+        running.signal(nix::sys::signal::Signal::SIGTERM);
+        running.wait().code(15);
     }),
     test("terminals: signals to a foreground run are passed on", &[], |t| {
         let bundle = t.bundle().args(&["/guest", "trap"]);
