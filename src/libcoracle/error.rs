@@ -3,6 +3,7 @@
 use std::fmt;
 
 use coracle_plan::Invalid;
+use coracle_plan::invalid::OneLine;
 use coracle_sys::{Errno, describe};
 
 /// The result of an operation on a container.
@@ -65,7 +66,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        write!(f, "{}", OneLine(&self.message))
     }
 }
 

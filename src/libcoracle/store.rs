@@ -221,7 +221,8 @@ impl Claim {
     }
 
     fn record(&self, state: &State) -> Result<()> {
-        let json = serde_json::to_vec(state).map_err(|e| Error::new(Kind::InvalidState, format!("write state: {e}")))?;
+        let json =
+            serde_json::to_vec(state).map_err(|e| Error::new(Kind::InvalidState, format!("write state: {e}")))?;
         write(&self.entry.path, (RECORD, TEMPORARY_RECORD), &json)
     }
 }

@@ -21,13 +21,30 @@ impl Invalid {
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pointer.as_str() {
-            "" => f.write_str(&self.problem),
-            pointer => write!(f, "{pointer}: {}", self.problem),
+            "" => write!(f, "{}", OneLine(&self.problem)),
+            pointer => write!(f, "{}: {}", OneLine(pointer), OneLine(&self.problem)),
         }
     }
 }
 
 impl std::error::Error for Invalid {}
+
+/// Text that somebody else chose, with control characters escaped, so that a message stays one line.
+#[derive(Debug, Clone, Copy)]
+pub struct OneLine<'t>(pub &'t str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut plain = self.0.split_inclusive(char::is_control);
+        plain.try_for_each(|part| match part.strip_suffix(char::is_control) {
+            Some(before) => {
+                f.write_str(before)?;
+                part[before.len()..].chars().try_for_each(|c| write!(f, "{}", c.escape_default()))
+            }
+            None => f.write_str(part),
+        })
+    }
+}
 
 /// A member's name as part of a JSON pointer.
 pub fn escape(name: &str) -> String {
