@@ -26,7 +26,8 @@ pub struct Call {
     env: Vec<(String, OsString)>,
     launch: Vec<String>,
     stdin: Vec<u8>,
-    open_stdin: bool,
+    keep_stdin: bool,
+    null_stdin: bool,
     cwd: PathBuf,
     limit: Duration,
 }
@@ -42,7 +43,8 @@ impl Call {
             env: vec![("PATH".into(), path)],
             launch: Vec::new(),
             stdin: Vec::new(),
-            open_stdin: false,
+            keep_stdin: false,
+            null_stdin: false,
             cwd: cwd.into(),
             limit: LIMIT,
         }
@@ -72,10 +74,17 @@ impl Call {
         self
     }
 
-    /// Gives these bytes on standard input; without this it is /dev/null.
+    /// Gives these bytes on standard input; without this it is a pipe that is closed at once. (Not /dev/null: there are
+    /// runtimes which give the host's to the user of the container.)
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Call {
         self.stdin = bytes.into();
-        self.open_stdin = true;
+        self.keep_stdin = true;
+        self
+    }
+
+    /// Makes standard input the host's /dev/null.
+    pub fn null_stdin(mut self) -> Call {
+        self.null_stdin = true;
         self
     }
 
@@ -111,7 +120,7 @@ impl Call {
         };
         command.args(&self.args).env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.cwd);
-        command.stdin(if self.open_stdin { Stdio::piped() } else { Stdio::null() });
+        command.stdin(if self.null_stdin { Stdio::null() } else { Stdio::piped() });
         let (out, out_end) = std::io::pipe().unwrap();
         let (err, err_end) = std::io::pipe().unwrap();
         command.stdout(out_end).stderr(err_end);
@@ -120,6 +129,9 @@ impl Call {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("start {text}: {error}"));
         if let (Some(stdin), false) = (child.stdin.as_mut(), self.stdin.is_empty()) {
             stdin.write_all(&self.stdin).unwrap();
+        }
+        if !self.keep_stdin {
+            child.stdin = None;
         }
         let streams = [Stream::new(out), Stream::new(err)];
         Running { command: text, child, code: None, streams, limit: self.limit }

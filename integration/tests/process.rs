@@ -220,6 +220,19 @@ pub const TESTS: &[Test] = &[
         t.bundle().patch(json!({"annotations": {"": "x"}})).run().fails();
     })
     .known(&[("runc", "takes it")]),
+    test("process: the host's null device keeps its owner", &[], |t| {
+        let owner = || std::os::unix::fs::MetadataExt::uid(&fs::metadata("/dev/null").unwrap());
+        let before = owner();
+        let bundle = process(t, json!({"user": {"uid": 1000, "gid": 1000}}));
+        bundle.save();
+        let run = bundle.coracle().call(["run", "--bundle"]).arg(bundle.path()).arg(bundle.id()).null_stdin().run();
+        run.ok();
+        assert_eq!(owner(), before);
+        let detached = bundle.coracle().call(["run", "--detach", "--bundle"]).arg(bundle.path());
+        let container = integration::Container::named(bundle.coracle(), &bundle.id());
+        detached.arg(container.id()).null_stdin().run().ok();
+        assert_eq!(owner(), before);
+    }),
     test("process: standard streams are passed through", &[], |t| {
         let bundle = t.bundle().args(&["/guest", "copy"]);
         bundle.save();

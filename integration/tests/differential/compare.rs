@@ -23,7 +23,8 @@ pub fn normalise(mut facts: Value, bundle: &Bundle) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Mount point to facts; further mounts on the same point get a number. The order is kept as a list of points.
+/// Mount point to facts; further mounts on the same point get a number. The order of the table says when a mount was
+/// made, detached or not, rather than what covers what: it is left out.
 fn mounts(list: &Value) -> Value {
     let mut found = Map::new();
     let mut order = Vec::new();
@@ -46,7 +47,7 @@ fn mounts(list: &Value) -> Value {
             }),
         );
     }
-    json!({"at": found, "order": order})
+    Value::Object(found)
 }
 
 fn sorted(list: &Value) -> Vec<&str> {
@@ -90,11 +91,14 @@ pub fn table(ours: &Value, theirs: &Value) -> Vec<(String, String, String)> {
     let (mut here, mut there) = (BTreeMap::new(), BTreeMap::new());
     flatten(String::new(), ours, &mut here);
     flatten(String::new(), theirs, &mut there);
-    if here.contains_key("outcome") != there.contains_key("outcome") {
+    if here.contains_key("outcome") || there.contains_key("outcome") {
         // One of them refused: every other field would be a difference too, and say nothing more.
-        let said =
-            |leaves: &BTreeMap<String, String>| leaves.get("outcome").cloned().unwrap_or_else(|| "accepted".into());
-        return vec![("outcome".into(), said(&here), said(&there))];
+        let said = |leaves: &BTreeMap<String, String>| {
+            let both = leaves.get("outcome").zip(leaves.get("words"));
+            both.map_or_else(|| "accepted".into(), |(outcome, words)| format!("{outcome} {words}"))
+        };
+        let same = here.get("outcome") == there.get("outcome");
+        return if same { Vec::new() } else { vec![("outcome".into(), said(&here), said(&there))] };
     }
     let fields: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
     let value =
