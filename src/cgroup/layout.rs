@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 
 use crate::error::{Error, Result};
 use crate::location::clean;
@@ -63,16 +63,16 @@ impl Layout {
     /// # Errors
     /// When a file of procfs or of the hierarchy cannot be read. No hierarchy at all is not an error here.
     pub fn detect() -> Result<Layout> {
-        let unified = match statfs(MOUNT_POINT) {
-            Ok(fs) => fs.filesystem_type() == CGROUP2_SUPER_MAGIC,
-            Err(_) => false,
-        };
-        let mut layout = if unified {
+        let is = |path: &Path, wanted: FsType| statfs(path).is_ok_and(|fs| fs.filesystem_type() == wanted);
+        let mut layout = if is(Path::new(MOUNT_POINT), CGROUP2_SUPER_MAGIC) {
             let unified = Unified { mount: MOUNT_POINT.into(), controllers: Vec::new(), own: None };
             Layout { unified: Some(unified), hierarchies: Vec::new() }
         } else {
             Layout::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
         };
+        // The mount table names those too that something else is mounted over.
+        layout.unified.take_if(|unified| !is(&unified.mount, CGROUP2_SUPER_MAGIC));
+        layout.hierarchies.retain(|hierarchy| is(&hierarchy.mount, CGROUP_SUPER_MAGIC));
         if let Some(unified) = &mut layout.unified {
             let controllers = read(unified.mount.join("cgroup.controllers"))?;
             unified.controllers = controllers.split_whitespace().map(String::from).collect();

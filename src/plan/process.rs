@@ -92,9 +92,7 @@ pub fn drop_privileges_and_exec(
     plan.init.push(Step::CloseFds { keep: opts.preserve_fds });
     let (find, exec) = program(process, opts)?;
     plan.init.push(find);
-    if !plan.host.iter().any(|(_, step)| *step == HostStep::Limits) {
-        plan.host.push((Point::Ready, HostStep::Limits));
-    }
+    plan.host.push((Point::Ready, HostStep::Limits));
     plan.init.push(Step::Sync(Point::Ready));
     if opts.gate {
         let slot = plan.source(Source::Gate);

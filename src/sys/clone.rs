@@ -72,17 +72,11 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, 0usize, 0) }).map(drop)
 }
 
-/// Lets signals do again what they do by default: none is blocked, and SIGPIPE ends the process. The Rust runtime
-/// ignores that one from before `main`, and what is blocked or ignored stays so over exec.
-pub fn default_signals() {
-    let none: u64 = 0;
-    // SAFETY: no handler is installed, the default is always a valid disposition; the mask has the kernel's size of
-    // eight bytes and lives across the call.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        let old = std::ptr::null_mut::<u64>();
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, old, size_of::<u64>());
-    }
+/// Has SIGPIPE end this process again. The Rust runtime ignores it from before `main`, and what is ignored stays so
+/// over exec: `yes | head` in a container would never end.
+pub fn default_sigpipe() {
+    // SAFETY: no handler is installed; the default is always a valid disposition.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// Ends this process at once: no destructor, no exit handler of a process that was cloned from another.

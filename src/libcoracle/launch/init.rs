@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use coracle_plan::source::Slot;
 use coracle_plan::step::Step;
-use coracle_sys::clone::{default_signals, exit_now};
+use coracle_sys::clone::{default_sigpipe, exit_now};
 use coracle_sys::{Errno, exec, fds, guard};
 use nix::fcntl::AT_FDCWD;
 
@@ -54,7 +54,7 @@ struct Init<'a> {
 /// Carries out `steps`; does not return.
 pub fn run(steps: &[Step], slots: Vec<Filled>, socket: OwnedFd) -> ! {
     guard::forbid_allocation();
-    default_signals();
+    default_sigpipe();
     let (null, empty, root, pty, executable) = (None, None, None, None, None);
     let mut init = Init { socket, slots, root, null, empty, pty, cwd_done: false, executable };
     for (index, step) in steps.iter().enumerate() {
