@@ -120,6 +120,16 @@ impl Layout {
         }
     }
 
+    /// Where the v2 hierarchy is mounted, if it is.
+    pub fn unified(&self) -> Option<&Path> {
+        self.unified.as_ref().map(|unified| unified.mount.as_path())
+    }
+
+    /// The v1 hierarchies: the controllers of each, or its name as `name=systemd`, and where it is mounted.
+    pub fn hierarchies(&self) -> impl Iterator<Item = (&[String], &Path)> {
+        self.hierarchies.iter().map(|h| (h.controllers.as_slice(), h.mount.as_path()))
+    }
+
     /// Where `controller` can be used, if anywhere. Its name is the one of v1, `blkio` rather than `io`.
     pub(crate) fn home(&self, controller: &str) -> Option<Home> {
         if self.hierarchies.iter().any(|h| h.controllers.iter().any(|c| c == controller)) {

@@ -1,18 +1,19 @@
 //! What this machine is like, for the planner.
 
-use coracle_cgroup::Layout;
+use std::path::{Path, PathBuf};
+
+use coracle_cgroup::{Layout, Mode};
 use coracle_plan::Host;
-use coracle_plan::host::CgroupMode;
+use coracle_plan::host::{CgroupMode, Hierarchy};
 use nix::unistd::{getegid, geteuid};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 
 /// Probes this process and the machine.
 pub fn probe(layout: &Layout) -> Result<Host> {
     let own = caps::read(None, caps::CapSet::Effective)
         .map_err(|e| Error::new(Kind::InvalidState, format!("read own capabilities: {e}")))?;
     let capabilities = own.iter().fold(0, |mask, cap| mask | cap.bitmask());
-    let _ = layout;
     Ok(Host {
         euid: geteuid().as_raw(),
         egid: getegid().as_raw(),
@@ -20,11 +21,43 @@ pub fn probe(layout: &Layout) -> Result<Host> {
         capabilities,
         bounding: capabilities,
         last_capability: 40,
-        cgroup: CgroupMode::V2,
+        cgroup: match layout.mode() {
+            Mode::Absent => CgroupMode::None,
+            Mode::V1 => CgroupMode::V1,
+            Mode::V2 => CgroupMode::V2,
+            Mode::Hybrid => CgroupMode::Hybrid,
+        },
         apparmor: false,
         selinux: false,
-        hierarchies: Vec::new(),
+        unified: layout.unified().map(Path::to_path_buf),
+        hierarchies: layout.hierarchies().map(hierarchy).collect(),
+        kernel_mounts: Vec::new(),
     })
+}
+
+fn hierarchy((controllers, mount_point): (&[String], &Path)) -> Hierarchy {
+    Hierarchy { controllers: controllers.join(","), mount_point: mount_point.to_path_buf() }
+}
+
+/// Where procfs and sysfs are mounted, the deepest last.
+///
+/// # Errors
+/// When the mount table cannot be read.
+pub fn kernel_mounts() -> Result<Vec<PathBuf>> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")?;
+    let point = |line: &str| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let fstype = filesystem.split(' ').next()?;
+        let point = mount.split(' ').nth(4)?;
+        matches!(fstype, "proc" | "sysfs").then(|| PathBuf::from(unescape(point)))
+    };
+    Ok(table.lines().filter_map(point).collect())
+}
+
+/// Undoes the octal escapes of mountinfo (proc_pid_mountinfo(5)).
+fn unescape(text: &str) -> String {
+    let pairs = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    pairs.into_iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Whether this process is in a user namespace other than the initial one (user_namespaces(7)).

@@ -38,6 +38,8 @@ pub struct Child {
     channel: Channel,
     /// The controlling side of the terminal, once the child has sent it.
     pub terminal: Option<OwnedFd>,
+    /// What the child was given, until it is ready.
+    slots: Vec<Filled>,
     armed: bool,
 }
 
@@ -66,6 +68,7 @@ pub fn to_ready(
                     host_step(step, &child)?;
                 }
                 if point == Point::Ready {
+                    child.slots = Vec::new();
                     return Ok(child);
                 }
                 child.channel.go().context(|| "answer the container's first process")?;
@@ -76,6 +79,14 @@ pub fn to_ready(
 }
 
 impl Child {
+    /// The descriptor in a slot; the child has the same.
+    pub fn slot(&self, Slot(i): Slot) -> Option<BorrowedFd<'_>> {
+        match self.slots.get(i) {
+            Some(Filled::Fd(fd)) => Some(fd.as_fd()),
+            _ => None,
+        }
+    }
+
     /// Lets the child go on to its gate, where it waits for `start`. It is no longer this process's to kill.
     pub fn leave_at_gate(mut self) -> Result<()> {
         self.channel.go().context(|| "answer the container's first process")?;
@@ -139,7 +150,7 @@ fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: Option<BorrowedFd<'_>>) -> Re
         Fork::Child => init::run(&plan.init, filled, theirs),
     };
     drop(theirs);
-    let child = Child { pid, pidfd, channel: ours, terminal: None, armed: true };
+    let child = Child { pid, pidfd, channel: ours, terminal: None, slots: filled, armed: true };
     leave(back)?;
     Ok(child)
 }

@@ -2,7 +2,8 @@
 
 mod seccomp;
 mod socket;
-mod tree;
+pub mod tree;
+mod userns;
 
 pub use socket::knock;
 
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use coracle_plan::source::Source;
 use coracle_sys::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 
 use crate::error::{Context, Error, Kind, Result};
@@ -29,12 +30,18 @@ pub enum Filled {
 /// # Errors
 /// The first source that cannot be opened, by name.
 pub fn prepare(sources: &[Source], gate: &Path) -> Result<Vec<Filled>> {
-    sources.iter().map(|source| fill(source, gate)).collect()
+    let mut mappings = userns::Mappings::default();
+    sources.iter().map(|source| fill(source, gate, &mut mappings)).collect()
 }
 
-fn fill(source: &Source, gate: &Path) -> Result<Filled> {
+fn fill(source: &Source, gate: &Path, mappings: &mut userns::Mappings) -> Result<Filled> {
     Ok(match source {
-        Source::Tree(tree) => Filled::Fd(tree::open(tree)?),
+        Source::Tree(tree) => Filled::Fd(tree::open_mapped(tree, mappings)?),
+        Source::Directory(path) => {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+            Filled::Fd(openat2(AT_FDCWD, path.as_c_str(), how).context(|| source.to_string())?)
+        }
         Source::Namespace { kind, path } => {
             let what = || format!("open {kind} namespace {}", path.display());
             let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context(what)?;

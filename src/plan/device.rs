@@ -13,11 +13,32 @@ pub enum DeviceType {
     Fifo,
 }
 
+/// A symbolic link in /dev.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub to: CString,
+    /// Relative to the root.
+    pub at: CString,
+    /// Make it only if this, relative to the root, is there.
+    pub needs: Option<CString>,
+    /// Put it in the place of what is there; otherwise that stays.
+    pub replace: bool,
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "create symlink /{} -> {}", show(&self.at), show(&self.to))?;
+        self.needs.as_ref().map_or(Ok(()), |needs| write!(f, " if there is /{}", show(needs)))
+    }
+}
+
 /// A node and its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// Relative to the root.
     pub path: CString,
+    /// The same path on the host.
+    pub host: CString,
     pub kind: DeviceType,
     pub major: u32,
     pub minor: u32,
@@ -26,6 +47,8 @@ pub struct Device {
     /// Owner in the container's user namespace.
     pub uid: u32,
     pub gid: u32,
+    /// Whether a new node belongs to somebody else and must be given to the owner.
+    pub chown: bool,
 }
 
 impl Device {

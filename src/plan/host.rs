@@ -1,5 +1,7 @@
 //! Facts about this machine and this process that decide between plans.
 
+use std::path::PathBuf;
+
 /// What the planner may know of the host. Probed once by the caller; tests use the constructors.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -16,8 +18,12 @@ pub struct Host {
     pub cgroup: CgroupMode,
     pub apparmor: bool,
     pub selinux: bool,
-    /// v1 controllers that are mounted, with the directory names below /sys/fs/cgroup and this process's path in each.
+    /// Where the v2 hierarchy is mounted.
+    pub unified: Option<PathBuf>,
+    /// The v1 hierarchies that are mounted.
     pub hierarchies: Vec<Hierarchy>,
+    /// Where procfs and sysfs are mounted; looked up only for a root that is not pivoted into.
+    pub kernel_mounts: Vec<PathBuf>,
 }
 
 /// How cgroups are mounted on the host.
@@ -35,7 +41,7 @@ pub struct Hierarchy {
     /// Mount options that name it: `cpu,cpuacct` or `name=systemd`.
     pub controllers: String,
     /// Where it is mounted.
-    pub mount_point: std::path::PathBuf,
+    pub mount_point: PathBuf,
 }
 
 impl Host {
@@ -51,8 +57,22 @@ impl Host {
             cgroup: CgroupMode::V2,
             apparmor: false,
             selinux: false,
+            unified: Some("/sys/fs/cgroup".into()),
             hierarchies: Vec::new(),
+            kernel_mounts: Vec::new(),
         }
+    }
+
+    /// The same with four cgroup v1 hierarchies and a v2 hierarchy without controllers.
+    pub fn hybrid() -> Host {
+        let hierarchy = |(controllers, name): (&str, &str)| {
+            let mount_point = PathBuf::from("/sys/fs/cgroup").join(name);
+            Hierarchy { controllers: controllers.to_owned(), mount_point }
+        };
+        let all =
+            [("cpu,cpuacct", "cpu,cpuacct"), ("memory", "memory"), ("freezer", "freezer"), ("name=systemd", "systemd")];
+        let unified = Some("/sys/fs/cgroup/unified".into());
+        Host { cgroup: CgroupMode::Hybrid, unified, hierarchies: all.map(hierarchy).into(), ..Host::rootful() }
     }
 
     /// An ordinary user, id 1000.

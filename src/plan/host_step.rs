@@ -40,7 +40,10 @@ pub enum HostStep {
         gids: Vec<LinuxIdMapping>,
     },
     /// Give the tree in the slot the mapping of the child's user namespace.
-    IdMapTree(Slot),
+    IdMapTree {
+        slot: Slot,
+        recursive: bool,
+    },
     /// Put the process into its cgroup, where the clone could not.
     JoinCgroup,
     /// Set the cgroup's limits.
@@ -63,7 +66,7 @@ impl fmt::Display for HostStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HostStep::IdMaps { uids, gids } => write!(f, "write id maps uid[{}] gid[{}]", lines(uids), lines(gids)),
-            HostStep::IdMapTree(slot) => write!(f, "map the ids of {slot}"),
+            HostStep::IdMapTree { slot, .. } => write!(f, "map the ids of {slot}"),
             HostStep::JoinCgroup => f.write_str("join the cgroup"),
             HostStep::Limits => f.write_str("set cgroup limits"),
             HostStep::OomScoreAdj(value) => write!(f, "set oom_score_adj {value}"),

@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod capabilities;
+mod cgroup_mounts;
 mod console;
 pub mod device;
 mod devices;
+mod filesystem;
 pub mod hints;
 pub mod hooks;
 pub mod host;
@@ -25,7 +27,9 @@ pub mod seccomp;
 pub mod source;
 pub mod step;
 mod sysctl;
+mod target;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -63,6 +67,10 @@ pub struct CreateOptions {
     pub gate: bool,
     /// Whether the process must be moved into (part of) its cgroup after the clone.
     pub needs_cgroup_join: bool,
+    /// The container's cgroups: absolute paths by v1 controller, and that of v2 under the empty name.
+    pub cgroups: BTreeMap<String, PathBuf>,
+    /// Whether they are there before the clone.
+    pub cgroups_made: bool,
 }
 
 /// How a process comes to be, as data.
@@ -84,6 +92,8 @@ pub struct Plan {
     pub host: Vec<(Point, HostStep)>,
     /// What the user should know although the container starts.
     pub warnings: Vec<String>,
+    /// What is done to mounts when everything in them is made.
+    late: Vec<Step>,
 }
 
 impl Plan {
@@ -98,16 +108,16 @@ impl Plan {
         let process = process::of(spec)?;
         namespaces::create(&mut plan, spec, &wanted, opts.needs_cgroup_join)?;
         process::session(&mut plan, process, opts)?;
-        rootfs::attach(&mut plan, spec, &wanted, opts)?;
+        rootfs::attach(&mut plan, spec, &wanted, host, opts)?;
         mounts::all(&mut plan, spec, &wanted, host, opts)?;
         devices::all(&mut plan, spec, &wanted, host)?;
         hooks::before_pivot(&mut plan, spec)?;
-        rootfs::enter(&mut plan, process, &wanted, opts)?;
+        rootfs::enter(&mut plan, process, &wanted, host, opts)?;
         console::create(&mut plan, process, opts)?;
-        rootfs::finish_mounts(&mut plan, spec)?;
+        rootfs::finish_mounts(&mut plan, spec, &wanted)?;
         sysctl::all(&mut plan, spec, &wanted)?;
         paths::lock_down(&mut plan, spec, &wanted)?;
-        rootfs::lock_down(&mut plan, spec)?;
+        rootfs::lock_down(&mut plan, spec, &wanted)?;
         process::drop_privileges_and_exec(&mut plan, spec, process, host, opts)?;
         Ok(plan)
     }

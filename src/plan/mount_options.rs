@@ -18,40 +18,43 @@ pub enum Effect {
     /// The same for everything below as well.
     SetAll(u64),
     ClearAll(u64),
-    /// Sets or clears a flag of the superblock, by the name fsconfig(2) knows.
-    Fs(&'static str),
+    /// Sets or clears one of the access-time flags, which together are one setting: `MS_NOATIME`, `MS_STRICTATIME`,
+    /// `MS_RELATIME`.
+    Time(u64, bool),
+    /// Sets or clears a flag of the superblock, as mount(2) numbers it.
+    Super(u64, bool),
     Propagate(u64, bool),
     CopyUp,
     /// Give the mount an id mapping; with true everything below as well.
     IdMap(bool),
 }
 
-use Effect::{Bind, Clear, ClearAll, CopyUp, Fs, IdMap, None as Nothing, Propagate, Remount, Set, SetAll};
+use Effect::{Bind, Clear, ClearAll, CopyUp, IdMap, None as Nothing, Propagate, Remount, Set, SetAll, Super, Time};
 
 /// Every option that is not handed to the filesystem (config.md, Linux mount options), sorted.
 pub const TABLE: &[(&str, Effect)] = &[
-    ("async", Fs("async")),
-    ("atime", Clear(attr::NOATIME)),
+    ("async", Super(libc::MS_SYNCHRONOUS, false)),
+    ("atime", Time(libc::MS_NOATIME, false)),
     ("bind", Bind(false)),
     ("defaults", Nothing),
     ("dev", Clear(attr::NODEV)),
     ("diratime", Clear(attr::NODIRATIME)),
-    ("dirsync", Fs("dirsync")),
+    ("dirsync", Super(libc::MS_DIRSYNC, true)),
     ("exec", Clear(attr::NOEXEC)),
     ("idmap", IdMap(false)),
-    ("iversion", Fs("iversion")),
-    ("lazytime", Fs("lazytime")),
-    ("loud", Nothing),
-    ("mand", Fs("mand")),
-    ("noatime", Set(attr::NOATIME)),
+    ("iversion", Super(libc::MS_I_VERSION, true)),
+    ("lazytime", Super(libc::MS_LAZYTIME, true)),
+    ("loud", Super(libc::MS_SILENT, false)),
+    ("mand", Super(libc::MS_MANDLOCK, true)),
+    ("noatime", Time(libc::MS_NOATIME, true)),
     ("nodev", Set(attr::NODEV)),
     ("nodiratime", Set(attr::NODIRATIME)),
     ("noexec", Set(attr::NOEXEC)),
-    ("noiversion", Fs("noiversion")),
-    ("nolazytime", Fs("nolazytime")),
-    ("nomand", Fs("nomand")),
-    ("norelatime", Clear(attr::RELATIME)),
-    ("nostrictatime", Clear(attr::STRICTATIME)),
+    ("noiversion", Super(libc::MS_I_VERSION, false)),
+    ("nolazytime", Super(libc::MS_LAZYTIME, false)),
+    ("nomand", Super(libc::MS_MANDLOCK, false)),
+    ("norelatime", Time(libc::MS_RELATIME, false)),
+    ("nostrictatime", Time(libc::MS_STRICTATIME, false)),
     ("nosuid", Set(attr::NOSUID)),
     ("nosymfollow", Set(attr::NOSYMFOLLOW)),
     ("private", Propagate(libc::MS_PRIVATE, false)),
@@ -59,7 +62,7 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("rbind", Bind(true)),
     ("rdev", ClearAll(attr::NODEV)),
     ("rdiratime", ClearAll(attr::NODIRATIME)),
-    ("relatime", Set(attr::RELATIME)),
+    ("relatime", Time(libc::MS_RELATIME, true)),
     ("remount", Remount),
     ("rexec", ClearAll(attr::NOEXEC)),
     ("ridmap", IdMap(true)),
@@ -84,12 +87,12 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("runbindable", Propagate(libc::MS_UNBINDABLE, true)),
     ("rw", Clear(attr::RDONLY)),
     ("shared", Propagate(libc::MS_SHARED, false)),
-    ("silent", Fs("silent")),
+    ("silent", Super(libc::MS_SILENT, true)),
     ("slave", Propagate(libc::MS_SLAVE, false)),
-    ("strictatime", Set(attr::STRICTATIME)),
+    ("strictatime", Time(libc::MS_STRICTATIME, true)),
     ("suid", Clear(attr::NOSUID)),
     ("symfollow", Clear(attr::NOSYMFOLLOW)),
-    ("sync", Fs("sync")),
+    ("sync", Super(libc::MS_SYNCHRONOUS, true)),
     ("tmpcopyup", CopyUp),
     ("unbindable", Propagate(libc::MS_UNBINDABLE, false)),
 ];
@@ -100,12 +103,19 @@ pub struct MountOptions {
     /// Bind; with true everything below as well.
     pub bind: Option<bool>,
     pub remount: bool,
-    pub attributes: Attributes,
-    /// Whether any attribute or flag was named at all.
-    pub any_flag: bool,
-    pub fs_flags: Vec<&'static str>,
+    /// What was named, without the access time.
+    attributes: Attributes,
+    /// The access-time flags that are on, and whether any was named.
+    time: u64,
+    time_named: bool,
+    /// Flags of the superblock that are on (`MS_*`), and those that were named.
+    pub super_set: u64,
+    pub super_named: u64,
+    /// Whether any attribute or flag of the mount itself was named.
+    any_flag: bool,
     pub propagation: Vec<Propagation>,
     pub copy_up: bool,
+    /// Id mapping; with true of everything below as well.
     pub idmap: Option<bool>,
     /// What the table does not know: parameters of the filesystem, in order.
     pub data: Vec<String>,
@@ -126,7 +136,7 @@ impl MountOptions {
     }
 
     fn apply(&mut self, effect: Effect) {
-        self.any_flag |= matches!(effect, Set(_) | Clear(_) | Fs(_));
+        self.any_flag |= matches!(effect, Set(_) | Clear(_) | Time(..) | Super(..));
         let a = &mut self.attributes;
         match effect {
             Nothing => {}
@@ -136,13 +146,93 @@ impl MountOptions {
             Clear(bit) => assign(bit, &mut a.set, &mut a.clear, false),
             SetAll(bit) => assign(bit, &mut a.recursive_set, &mut a.recursive_clear, true),
             ClearAll(bit) => assign(bit, &mut a.recursive_set, &mut a.recursive_clear, false),
-            Fs(name) => self.fs_flags.push(name),
+            Time(flag, on) => {
+                self.time = if on { self.time | flag } else { self.time & !flag };
+                self.time_named = true;
+            }
+            Super(flag, on) => {
+                self.super_set = if on { self.super_set | flag } else { self.super_set & !flag };
+                self.super_named |= flag;
+            }
             Propagate(flag, recursive) => self.propagation.push(Propagation { flag, recursive }),
             CopyUp => self.copy_up = true,
             IdMap(recursive) => self.idmap = Some(recursive),
         }
     }
+
+    /// Whether the mount is to be read-only.
+    pub fn read_only(&self) -> bool {
+        self.attributes.set & attr::RDONLY != 0
+    }
+
+    /// The access time as mount(2) makes one setting of its flags: strict wins over none, and both over relative.
+    fn access_time(&self) -> u64 {
+        match self.time {
+            time if time & libc::MS_STRICTATIME != 0 => attr::STRICTATIME,
+            time if time & libc::MS_NOATIME != 0 => attr::NOATIME,
+            _ => attr::RELATIME,
+        }
+    }
+
+    /// The attributes of a new mount: what is not named is off.
+    pub fn of_new(&self) -> Attributes {
+        let set = self.attributes.set | self.access_time();
+        Attributes { set, clear: 0, ..self.attributes }
+    }
+
+    /// The attributes of a bind mount. Without any flag it keeps those of its source. With one, mount(2) sets exactly
+    /// the flags it is given: what the source has beyond them goes, but for the access time, which goes only when
+    /// some access-time flag is named.
+    pub fn of_bind(&self) -> Attributes {
+        if !self.any_flag {
+            return self.attributes;
+        }
+        let mut attributes = self.of_remount();
+        attributes.implied = PLAIN & !attributes.set & !attributes.clear;
+        if self.time_named && self.attributes.set & attr::NODIRATIME == 0 {
+            attributes.implied |= attr::NODIRATIME;
+        }
+        attributes
+    }
+
+    /// The attributes of a copy that is to look like a new mount: nothing of its source stays.
+    pub fn of_copy(&self) -> Attributes {
+        let new = self.of_new();
+        Attributes { clear: attr::ATIME, implied: (PLAIN | attr::NODIRATIME) & !new.set, ..new }
+    }
+
+    /// The change to a mount that is there: only what is named.
+    pub fn of_remount(&self) -> Attributes {
+        let mut attributes = self.attributes;
+        // mount_setattr(2) takes a new access time only together with clearing the old one.
+        if self.time_named || attributes.set & attr::NODIRATIME != 0 && self.bind.is_some() {
+            attributes.set |= self.access_time();
+            attributes.clear |= attr::ATIME;
+        }
+        attributes
+    }
+
+    /// The flags mount(2) takes for a new superblock and its mount.
+    pub fn old_flags(&self) -> u64 {
+        const PAIRS: [(u64, u64); 6] = [
+            (attr::RDONLY, libc::MS_RDONLY),
+            (attr::NOSUID, libc::MS_NOSUID),
+            (attr::NODEV, libc::MS_NODEV),
+            (attr::NOEXEC, libc::MS_NOEXEC),
+            (attr::NODIRATIME, libc::MS_NODIRATIME),
+            (attr::NOSYMFOLLOW, MS_NOSYMFOLLOW),
+        ];
+        let set = self.attributes.set;
+        let plain = PAIRS.iter().filter(|(bit, _)| set & bit != 0).fold(0, |flags, (_, flag)| flags | flag);
+        plain | self.time | self.super_set
+    }
 }
+
+/// mount(2); not in `libc` for every platform.
+const MS_NOSYMFOLLOW: u64 = 256;
+
+/// The attributes a remount takes away unless it is given them.
+const PLAIN: u64 = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC | attr::NOSYMFOLLOW;
 
 /// Sets or clears `bit`. The access time is one setting of several values: a new value replaces the old one, which
 /// mount_setattr(2) takes only together with clearing all of it; clearing a value means going back to relatime.
@@ -163,6 +253,10 @@ fn assign(bit: u64, set: &mut u64, clear: &mut u64, on: bool) {
 mod tests {
     use super::*;
 
+    fn of(text: &str) -> MountOptions {
+        MountOptions::parse(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
+    }
+
     #[test]
     fn the_table_is_sorted() {
         assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
@@ -170,9 +264,38 @@ mod tests {
 
     #[test]
     fn later_options_win() {
-        let of = |text: &str| MountOptions::parse(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(of("ro,rw").attributes, Attributes { clear: attr::RDONLY, ..Attributes::default() });
-        assert_eq!(of("noatime,relatime").attributes.set & attr::ATIME, 0);
+        assert_eq!(of("ro,rw").of_new().set, 0);
+        assert!(of("rw,ro").read_only());
         assert_eq!(of("size=1m,ro").data, ["size=1m"]);
+        assert_eq!(of("sync,dirsync,async").super_set, libc::MS_DIRSYNC);
+        let all = of("rnoatime,rrelatime,rro,rrw").of_bind();
+        assert_eq!((all.recursive_set, all.recursive_clear), (0, attr::ATIME | attr::RDONLY));
+    }
+
+    #[test]
+    fn access_time_is_one_setting() {
+        // options, set, cleared by name, cleared by implication
+        let cases = [
+            ("bind", 0, 0, 0),
+            ("bind,ro", attr::RDONLY, 0, PLAIN & !attr::RDONLY),
+            ("bind,rw", 0, attr::RDONLY, PLAIN & !attr::RDONLY),
+            ("bind,noatime", attr::NOATIME, attr::ATIME, PLAIN | attr::NODIRATIME),
+            ("bind,noatime,relatime", attr::NOATIME, attr::ATIME, PLAIN | attr::NODIRATIME),
+            ("bind,noatime,strictatime", attr::STRICTATIME, attr::ATIME, PLAIN | attr::NODIRATIME),
+            ("bind,noatime,atime", 0, attr::ATIME, PLAIN | attr::NODIRATIME),
+            ("bind,nodiratime", attr::NODIRATIME, attr::ATIME, PLAIN),
+        ];
+        for (text, set, clear, implied) in cases {
+            let got = of(text).of_bind();
+            assert_eq!((got.set, got.clear, got.implied), (set, clear, implied), "{text}");
+        }
+        assert_eq!(of("strictatime,nodiratime").of_new().set, attr::STRICTATIME | attr::NODIRATIME);
+        assert_eq!(of("remount,ro").of_remount(), Attributes { set: attr::RDONLY, ..Attributes::default() });
+    }
+
+    #[test]
+    fn flags_of_the_old_call() {
+        let flags = of("ro,nosymfollow,noatime,sync,silent,loud").old_flags();
+        assert_eq!(flags, libc::MS_RDONLY | MS_NOSYMFOLLOW | libc::MS_NOATIME | libc::MS_SYNCHRONOUS);
     }
 }

@@ -4,15 +4,44 @@
 use std::path::{Component, Path, PathBuf};
 
 use coracle_sys::mount::attr;
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{LinuxIdMapping, Mount, Spec};
 
+use crate::capabilities::SYS_ADMIN;
+use crate::filesystem::{FsMount, OldMount, Param, Remount};
 use crate::host::Host;
 use crate::invalid::{Invalid, c_string};
 use crate::mount_options::MountOptions;
 use crate::namespaces::{Kind, Wanted};
-use crate::source::{Propagation, Source, Tree};
-use crate::step::{FsMount, MountPoint, Step, Target};
-use crate::{CreateOptions, Plan, Result, rootfs};
+use crate::source::{IdMap, Mapping, Propagation, Source, Tree};
+use crate::step::Step;
+use crate::target::{MountPoint, OnProc, Place, Target};
+use crate::{CgroupMode, CreateOptions, HostStep, Plan, Point, Result, cgroup_mounts, rootfs};
+
+/// Values fsconfig(2) takes are shorter than this.
+const FSCONFIG_MAX: usize = 256;
+
+/// What decides about every mount.
+pub(crate) struct Around<'a> {
+    pub spec: &'a Spec,
+    pub wanted: &'a Wanted,
+    pub host: &'a Host,
+    pub opts: &'a CreateOptions,
+}
+
+/// One entry of `mounts`, sorted out.
+pub(crate) struct Entry<'a> {
+    /// JSON pointer to it.
+    pub pointer: String,
+    pub mount: &'a Mount,
+    pub options: MountOptions,
+    pub target: Target,
+}
+
+impl Entry<'_> {
+    fn invalid(&self, field: &str, problem: impl Into<String>) -> Invalid {
+        Invalid::new(format!("{}/{field}", self.pointer), problem)
+    }
+}
 
 /// Plans every entry of `mounts`.
 pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, opts: &CreateOptions) -> Result<()> {
@@ -20,105 +49,238 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, opts: &Cr
     if !mounts.is_empty() && !wanted.has(Kind::Mount) {
         return Err(Invalid::new("/mounts", "needs a mount namespace"));
     }
+    let around = Around { spec, wanted, host, opts };
+    if around.label().is_some() && !host.selinux {
+        return Err(Invalid::new("/linux/mountLabel", "SELinux is not enabled on this host"));
+    }
     for (i, mount) in mounts.iter().enumerate() {
-        one(plan, &format!("/mounts/{i}"), mount, spec, host, opts)?;
+        let pointer = format!("/mounts/{i}");
+        let options = MountOptions::parse(mount.options().as_deref().unwrap_or_default());
+        let target = target(&format!("{pointer}/destination"), mount.destination())?;
+        if !mount.destination().is_absolute() {
+            let text = mount.destination().display();
+            plan.warnings.push(format!("mount destination {text} is not absolute: it is taken from /"));
+        }
+        one(plan, &around, Entry { pointer, mount, options, target })?;
     }
     Ok(())
 }
 
-fn one(plan: &mut Plan, pointer: &str, mount: &Mount, spec: &Spec, _host: &Host, opts: &CreateOptions) -> Result<()> {
-    let options = MountOptions::parse(mount.options().as_deref().unwrap_or_default());
-    let mut target = target(&format!("{pointer}/destination"), mount.destination())?;
-    if options.bind.is_some() {
-        return bind(plan, pointer, mount, spec, opts, &options, target);
+fn one(plan: &mut Plan, around: &Around<'_>, mut entry: Entry<'_>) -> Result<()> {
+    if entry.options.remount {
+        return remount(plan, &entry);
     }
-    let fstype = mount.typ().as_deref().unwrap_or("none");
-    target.no_symlinks = matches!(fstype, "proc" | "sysfs");
-    if fstype == "cgroup" {
-        return crate::mounts::cgroup(plan, pointer, &options, target);
+    let idmap = idmap(around, &entry)?;
+    if entry.options.bind.is_some() {
+        return bind(plan, around, entry, idmap);
     }
-    plan.init.push(Step::MountFs(Box::new(filesystem(pointer, fstype, mount.source(), &options, target)?)));
-    Ok(())
+    if idmap.is_some() {
+        return Err(entry.invalid("options", "only bind mounts can have an id mapping"));
+    }
+    let fstype = entry.mount.typ().as_deref().unwrap_or_default();
+    if Place::of(entry.target.path.as_bytes()) == Place::Proc && fstype != "proc" {
+        return Err(entry.invalid("destination", "only a procfs can be mounted on /proc"));
+    }
+    entry.target.no_symlinks = matches!(fstype, "proc" | "sysfs");
+    entry.target.on_proc = if fstype == "proc" { OnProc::Always } else { OnProc::Never };
+    match fstype {
+        "" => Err(entry.invalid("type", "must be set unless the mount is a bind mount")),
+        "cgroup" => cgroup_mounts::plan(plan, around, &entry),
+        "cgroup2" if around.host.cgroup == CgroupMode::V2 => cgroup_mounts::plan(plan, around, &entry),
+        fstype => new_filesystem(plan, around, &entry, fstype),
+    }
 }
 
 /// A bind mount: a copy of the host's mount at the source, with its attributes changed before it is attached.
-fn bind(
-    plan: &mut Plan,
-    pointer: &str,
-    mount: &Mount,
-    spec: &Spec,
-    opts: &CreateOptions,
-    options: &MountOptions,
-    target: Target,
-) -> Result<()> {
-    if let Some(data) = options.data.first() {
-        return Err(Invalid::new(
-            format!("{pointer}/options"),
-            format!("bind mounts take no filesystem options: \"{data}\""),
-        ));
+fn bind(plan: &mut Plan, around: &Around<'_>, mut entry: Entry<'_>, idmap: Option<IdMap>) -> Result<()> {
+    if let Some(data) = entry.options.data.first() {
+        return Err(entry.invalid("options", format!("bind mounts take no filesystem options: \"{data}\"")));
     }
-    let source = mount.source().as_ref().filter(|s| !s.as_os_str().is_empty());
-    let source = source.ok_or_else(|| Invalid::new(format!("{pointer}/source"), "must be set for a bind mount"))?;
-    let mut propagation = vec![rootfs::inherited_propagation(spec)?];
-    propagation.extend(&options.propagation);
-    let mut attributes = options.attributes;
-    if options.any_flag {
-        // A remount sets exactly the flags it is given: what the source has beyond them goes.
-        let flags = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC | attr::NOSYMFOLLOW;
-        attributes.clear |= flags & !attributes.set;
-    }
+    let source = entry.mount.source().as_ref().filter(|s| !s.as_os_str().is_empty());
+    let source = source.ok_or_else(|| entry.invalid("source", "must be set for a bind mount"))?;
+    let source = around.opts.bundle.join(source);
+    let mut propagation = vec![rootfs::inherited_propagation(around.spec)?];
+    propagation.extend(&entry.options.propagation);
     let tree = Tree {
-        path: opts.bundle.join(source),
-        recursive: options.bind == Some(true),
-        attributes,
+        path: c_string(&format!("{}/source", entry.pointer), source.as_os_str().as_encoded_bytes())?,
+        recursive: entry.options.bind == Some(true),
+        no_symlinks: false,
+        attributes: entry.options.of_bind(),
         propagation,
-        idmap: None,
+        idmap,
     };
-    let slot = plan.source(Source::Tree(tree));
-    plan.init.push(Step::AttachTree { slot, target });
+    entry.target.on_proc = OnProc::IfProcfs;
+    around.attach(plan, tree, entry.target, source.starts_with(&around.opts.rootfs))
+}
+
+impl Around<'_> {
+    /// Plans that `tree` is opened, by the parent unless only the child can, and attached.
+    pub fn attach(&self, plan: &mut Plan, tree: Tree, target: Target, inside: bool) -> Result<()> {
+        let from = tree.path.clone();
+        let slot = if inside || opened_by_child(self.wanted, self.host) {
+            if tree.idmap.is_some() {
+                let problem = "an id mapping needs a source outside of the root filesystem, and privilege";
+                return Err(Invalid::new("/mounts", format!("{problem}: {}", tree.path.to_string_lossy())));
+            }
+            let slot = plan.source(Source::ByChild);
+            plan.init.push(Step::OpenTree { slot, tree: Box::new(tree) });
+            slot
+        } else {
+            let later = tree.idmap.clone().filter(|map| map.mapping == Mapping::New);
+            let slot = plan.source(Source::Tree(tree));
+            if let Some(IdMap { recursive, .. }) = later {
+                plan.host.push((Point::Mapped, HostStep::IdMapTree { slot, recursive }));
+            }
+            slot
+        };
+        plan.init.push(Step::AttachTree { slot, target, from });
+        Ok(())
+    }
+
+    /// `linux.mountLabel`, if there is one.
+    fn label(&self) -> Option<&str> {
+        let linux = self.spec.linux().as_ref()?;
+        linux.mount_label().as_deref().filter(|label| !label.is_empty())
+    }
+}
+
+/// Whether sources can be opened only after the clone: without privilege the parent may not copy mounts, and the
+/// paths of a container in somebody's mount namespace are those of that namespace.
+pub(crate) fn opened_by_child(wanted: &Wanted, host: &Host) -> bool {
+    wanted.path(Kind::Mount).is_some() || host.in_userns || !host.capable(SYS_ADMIN)
+}
+
+/// The id mapping of a mount: its own, or that of the container's user namespace.
+fn idmap(around: &Around<'_>, entry: &Entry<'_>) -> Result<Option<IdMap>> {
+    let given = |maps: &Option<Vec<LinuxIdMapping>>| maps.clone().filter(|maps| !maps.is_empty());
+    let mapping = match (given(entry.mount.uid_mappings()), given(entry.mount.gid_mappings()), entry.options.idmap) {
+        (None, None, None) => return Ok(None),
+        (Some(uids), Some(gids), _) => Mapping::Own(uids, gids),
+        (Some(_), None, _) => return Err(entry.invalid("gidMappings", "must be given together with uidMappings")),
+        (None, Some(_), _) => return Err(entry.invalid("uidMappings", "must be given together with gidMappings")),
+        (None, None, Some(_)) => match around.wanted.path(Kind::User) {
+            Some(path) => Mapping::Joined(path.clone()),
+            None if around.wanted.is_new(Kind::User) => Mapping::New,
+            None => return Err(entry.invalid("options", "an id mapping needs uidMappings, or a user namespace")),
+        },
+    };
+    if !around.host.capable(SYS_ADMIN) || around.host.in_userns {
+        return Err(entry.invalid("options", "an id mapping needs root outside of a user namespace"));
+    }
+    Ok(Some(IdMap { mapping, recursive: entry.options.idmap == Some(true) }))
+}
+
+fn remount(plan: &mut Plan, entry: &Entry<'_>) -> Result<()> {
+    let bind = entry.options.bind.is_some();
+    let params = if bind { Vec::new() } else { [super_params(entry, false), data_params(entry)?].concat() };
+    let (attributes, propagation) = (entry.options.of_remount(), entry.options.propagation.clone());
+    let remount = Remount { params, attributes, propagation, target: entry.target.clone() };
+    plan.init.push(Step::Remount(Box::new(remount)));
     Ok(())
 }
 
-fn filesystem(
-    pointer: &str,
-    fstype: &str,
-    source: &Option<PathBuf>,
-    options: &MountOptions,
-    target: Target,
-) -> Result<FsMount> {
-    let data_pointer = format!("{pointer}/options");
-    let mut params = Vec::new();
-    if let Some(source) = source.as_ref().filter(|s| !s.as_os_str().is_empty()) {
-        let text = source.as_os_str().as_encoded_bytes();
-        params.push((c"source".to_owned(), Some(c_string(&format!("{pointer}/source"), text)?)));
+fn new_filesystem(plan: &mut Plan, around: &Around<'_>, entry: &Entry<'_>, fstype: &str) -> Result<()> {
+    let unlabelled = matches!(fstype, "proc" | "sysfs" | "mqueue");
+    let label = around.label().filter(|_| !unlabelled);
+    // /dev and what is filled later start out writable.
+    let late = entry.options.read_only() && (fstype == "tmpfs" || entry.target.path.as_c_str() == c"dev");
+    let mut params = source_param(entry)?;
+    params.extend(super_params(entry, !late));
+    params.extend(data_params(entry)?);
+    if let Some(label) = label {
+        params.push((c"context".to_owned(), Some(c_string("/linux/mountLabel", label)?)));
     }
-    for flag in &options.fs_flags {
-        params.push((c_string(&data_pointer, *flag)?, None));
+    let too_long = |(_, value): &Param| value.as_ref().is_some_and(|value| value.as_bytes().len() >= FSCONFIG_MAX);
+    if params.iter().any(too_long) || entry.options.super_set & libc::MS_I_VERSION != 0 {
+        return old_mount(plan, entry, fstype, label);
     }
-    for item in &options.data {
+    let fs = FsMount {
+        fstype: c_string(&format!("{}/type", entry.pointer), fstype)?,
+        params,
+        attributes: entry.options.of_new(),
+        propagation: entry.options.propagation.clone(),
+        target: entry.target.clone(),
+        inherit_mode: fstype == "tmpfs" && !entry.options.data.iter().any(|d| d.starts_with("mode=")),
+        copy_up: entry.options.copy_up,
+        keep: None,
+    };
+    if fs.copy_up && fstype != "tmpfs" {
+        return Err(entry.invalid("options", "tmpcopyup is for tmpfs only"));
+    }
+    mount_fs(plan, fs, late);
+    Ok(())
+}
+
+/// Plans a new filesystem; with `late` it becomes read-only when everything is in place.
+pub(crate) fn mount_fs(plan: &mut Plan, mut fs: FsMount, late: bool) {
+    if late {
+        fs.attributes.set &= !attr::RDONLY;
+        let slot = plan.source(Source::ByChild);
+        fs.keep = Some(slot);
+        plan.late.push(Step::MakeReadonly { slot, target: fs.target.clone() });
+    }
+    plan.init.push(Step::MountFs(Box::new(fs)));
+}
+
+fn old_mount(plan: &mut Plan, entry: &Entry<'_>, fstype: &str, label: Option<&str>) -> Result<()> {
+    if entry.options.copy_up {
+        return Err(entry.invalid("options", "tmpcopyup takes no iversion and no option longer than 255 bytes"));
+    }
+    let mut data = entry.options.data.join(",");
+    if let Some(label) = label {
+        data.push_str(&format!("{}context=\"{label}\"", if data.is_empty() { "" } else { "," }));
+    }
+    let source = entry.mount.source().as_ref().filter(|s| !s.as_os_str().is_empty());
+    let source = source.map_or(fstype.as_bytes(), |source| source.as_os_str().as_encoded_bytes());
+    let own = crate::source::Attributes { set: 0, clear: 0, ..entry.options.of_new() };
+    plan.init.push(Step::MountOld(Box::new(OldMount {
+        fstype: c_string(&format!("{}/type", entry.pointer), fstype)?,
+        source: c_string(&format!("{}/source", entry.pointer), source)?,
+        flags: entry.options.old_flags(),
+        data: c_string(&format!("{}/options", entry.pointer), data)?,
+        attributes: own,
+        propagation: entry.options.propagation.clone(),
+        target: entry.target.clone(),
+    })));
+    Ok(())
+}
+
+fn source_param(entry: &Entry<'_>) -> Result<Vec<Param>> {
+    let source = entry.mount.source().as_ref().filter(|s| !s.as_os_str().is_empty());
+    let value = |s: &PathBuf| c_string(&format!("{}/source", entry.pointer), s.as_os_str().as_encoded_bytes());
+    source.map(|s| Ok((c"source".to_owned(), Some(value(s)?)))).into_iter().collect()
+}
+
+/// The flags of the superblock. A new one is read-only as its mount is; what is mounted already may belong to others
+/// too, and is left as it is.
+fn super_params(entry: &Entry<'_>, new: bool) -> Vec<Param> {
+    const NAMES: [(u64, &std::ffi::CStr, &std::ffi::CStr); 4] = [
+        (libc::MS_SYNCHRONOUS, c"sync", c"async"),
+        (libc::MS_DIRSYNC, c"dirsync", c""),
+        (libc::MS_LAZYTIME, c"lazytime", c"nolazytime"),
+        (libc::MS_MANDLOCK, c"mand", c"nomand"),
+    ];
+    let options = &entry.options;
+    let read_only = (new && options.read_only()).then_some(c"ro");
+    let named = NAMES.into_iter().filter_map(|(flag, on, off)| match options.super_set & flag != 0 {
+        true => Some(on),
+        false if options.remount && options.super_named & flag != 0 => Some(off),
+        false => None,
+    });
+    let all = read_only.into_iter().chain(named).filter(|name| !name.is_empty());
+    all.map(|name| (name.to_owned(), None)).collect()
+}
+
+fn data_params(entry: &Entry<'_>) -> Result<Vec<Param>> {
+    let pointer = format!("{}/options", entry.pointer);
+    let one = |item: &String| {
         let (key, value) = match item.split_once('=') {
-            Some((key, value)) => (key, Some(c_string(&data_pointer, value)?)),
+            Some((key, value)) => (key, Some(c_string(&pointer, value)?)),
             None => (item.as_str(), None),
         };
-        params.push((c_string(&data_pointer, key)?, value));
-    }
-    let has_mode = options.data.iter().any(|d| d.starts_with("mode="));
-    Ok(FsMount {
-        fstype: c_string(&format!("{pointer}/type"), fstype)?,
-        params,
-        attributes: options.attributes,
-        propagation: options.propagation.clone(),
-        target,
-        inherit_mode: fstype == "tmpfs" && !has_mode,
-        copy_up: options.copy_up,
-    })
-}
-
-/// The cgroup mount: cgroup2 of the container's own cgroup namespace.
-pub(crate) fn cgroup(plan: &mut Plan, pointer: &str, options: &MountOptions, target: Target) -> Result<()> {
-    let source = Some(PathBuf::from("cgroup"));
-    plan.init.push(Step::MountFs(Box::new(filesystem(pointer, "cgroup2", &source, options, target)?)));
-    Ok(())
+        Ok((c_string(&pointer, key)?, value))
+    };
+    entry.options.data.iter().map(one).collect()
 }
 
 /// The mount point of `destination`: below the root, whatever it says.
@@ -127,10 +289,15 @@ pub(crate) fn target(pointer: &str, destination: &Path) -> Result<Target> {
     if path.as_os_str().is_empty() {
         return Err(Invalid::new(pointer, "must not be the root directory"));
     }
+    let path = path.as_os_str().as_encoded_bytes();
+    if Place::of(path) == Place::Forbidden {
+        return Err(Invalid::new(pointer, "cannot be mounted upon because it is inside /proc"));
+    }
     Ok(Target {
-        path: c_string(pointer, path.as_os_str().as_encoded_bytes())?,
+        path: c_string(pointer, path)?,
         kind: MountPoint::Directory,
         no_symlinks: false,
+        on_proc: OnProc::Never,
     })
 }
 

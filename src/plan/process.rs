@@ -74,7 +74,7 @@ pub fn drop_privileges_and_exec(
     plan.init.push(Step::SetUid(user.uid()));
     plan.init.push(Step::Chdir(cwd));
     plan.init.push(Step::VerifyCwd);
-    plan.init.extend(user.umask().map(Step::Umask));
+    plan.init.push(Step::Umask(user.umask().unwrap_or(0o022)));
 
     // Loading a filter takes no_new_privs or CAP_SYS_ADMIN. The capability goes with execve, which computes the new
     // sets from the inheritable, bounding and ambient ones alone (capabilities(7)): so nothing but the program is

@@ -2,10 +2,11 @@
 
 use oci_spec::runtime::{Process, Spec};
 
+use crate::host::Host;
 use crate::invalid::{Invalid, c_string};
-use crate::mounts::PRIVATE;
+use crate::mounts::{PRIVATE, opened_by_child};
 use crate::namespaces::{Kind, Wanted};
-use crate::source::{Attributes, Propagation, Source, Tree};
+use crate::source::{Propagation, Source, Tree};
 use crate::step::Step;
 use crate::{CreateOptions, Plan, Result};
 
@@ -42,9 +43,15 @@ pub fn inherited_propagation(spec: &Spec) -> Result<Propagation> {
 }
 
 /// Attaches the root filesystem at its own path in the new mount namespace.
-pub fn attach(plan: &mut Plan, spec: &Spec, wanted: &Wanted, opts: &CreateOptions) -> Result<()> {
+pub fn attach(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, opts: &CreateOptions) -> Result<()> {
+    if opts.rootfs == std::path::Path::new("/") {
+        return Err(Invalid::new("/root/path", "must not be the host's root directory"));
+    }
+    let at = c_string("/root/path", opts.rootfs.as_os_str().as_encoded_bytes())?;
+    // What is made below the root has the modes it is asked for.
+    plan.init.push(Step::Umask(0));
     if !wanted.has(Kind::Mount) {
-        return Err(Invalid::new("/linux/namespaces", "a mount namespace is needed"));
+        return unmounted(plan, spec, at);
     }
     // Nothing done here may reach the host; the container's own propagation is set at the end.
     let base = match inherited_propagation(spec)? {
@@ -52,40 +59,73 @@ pub fn attach(plan: &mut Plan, spec: &Spec, wanted: &Wanted, opts: &CreateOption
         other => other,
     };
     let tree = Tree {
-        path: opts.rootfs.clone(),
         recursive: true,
-        attributes: Attributes::default(),
+        no_symlinks: true,
         propagation: vec![base, Propagation { flag: libc::MS_PRIVATE, recursive: false }],
-        idmap: None,
+        ..Tree::private(at.clone())
     };
-    let slot = plan.source(Source::Tree(tree));
-    let at = c_string("/root/path", opts.rootfs.as_os_str().as_encoded_bytes())?;
     plan.init.push(Step::Propagation { path: c"/".to_owned(), change: base });
+    let slot = if opened_by_child(wanted, host) {
+        let slot = plan.source(Source::ByChild);
+        plan.init.push(Step::OpenTree { slot, tree: Box::new(tree) });
+        slot
+    } else {
+        plan.source(Source::Tree(tree))
+    };
     plan.init.push(Step::AttachRootfs { slot, at });
     Ok(())
 }
 
+/// A container in the mount namespace of its runtime: whatever was mounted for it would be mounted on the host, and
+/// stay there. So nothing may be mounted, and its root is a directory like any other.
+fn unmounted(plan: &mut Plan, spec: &Spec, at: std::ffi::CString) -> Result<()> {
+    let refuse = |pointer: &str| Err(Invalid::new(pointer, "needs a mount namespace"));
+    if spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
+        return refuse("/root/readonly");
+    }
+    if configured(spec)?.is_some() {
+        return refuse("/linux/rootfsPropagation");
+    }
+    if spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false) {
+        return refuse("/process/terminal");
+    }
+    let slot = plan.source(Source::Directory(at));
+    plan.init.push(Step::UseRootfs(slot));
+    Ok(())
+}
+
 /// Makes the root filesystem the root directory.
-pub fn enter(plan: &mut Plan, process: &Process, wanted: &Wanted, opts: &CreateOptions) -> Result<()> {
-    plan.init.push(match (wanted.has(Kind::Mount), opts.no_pivot) {
-        (true, false) => Step::Pivot,
-        (true, true) => Step::MoveRoot,
-        (false, _) => Step::Chroot,
-    });
+pub fn enter(plan: &mut Plan, process: &Process, wanted: &Wanted, host: &Host, opts: &CreateOptions) -> Result<()> {
+    match (wanted.has(Kind::Mount), opts.no_pivot) {
+        (true, false) => plan.init.push(Step::Pivot),
+        (true, true) => {
+            // The host's mounts stay below the root that is moved over them: a full procfs or sysfs among them is
+            // what lets the kernel mount another one, and what a process that gets out of the chroot would find.
+            for path in host.kernel_mounts.iter().filter(|path| !path.starts_with(&opts.rootfs)) {
+                let path = c_string("/root/path", path.as_os_str().as_encoded_bytes())?;
+                plan.init.push(Step::HideMount(path));
+            }
+            plan.init.push(Step::MoveRoot);
+        }
+        (false, _) => plan.init.push(Step::Chroot),
+    }
     let cwd = process.cwd().as_os_str().as_encoded_bytes();
     plan.init.push(Step::MakeCwd(c_string("/process/cwd", cwd)?));
     Ok(())
 }
 
-/// The propagation of the container's root.
-pub fn finish_mounts(plan: &mut Plan, spec: &Spec) -> Result<()> {
-    plan.init.extend(configured(spec)?.map(Step::RootPropagation));
+/// Mounts that had to be writable until now, and the propagation of the container's root.
+pub fn finish_mounts(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
+    plan.init.append(&mut plan.late);
+    if wanted.has(Kind::Mount) {
+        plan.init.extend(configured(spec)?.map(Step::RootPropagation));
+    }
     Ok(())
 }
 
 /// The read-only root, after everything in it is made.
-pub fn lock_down(plan: &mut Plan, spec: &Spec) -> Result<()> {
-    if spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
+pub fn lock_down(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
+    if wanted.has(Kind::Mount) && spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
         plan.init.push(Step::RootReadonly);
     }
     Ok(())

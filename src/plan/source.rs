@@ -1,5 +1,6 @@
 //! What has to be opened on the host before the clone: sources, and the slots they fill.
 
+use std::ffi::CString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use oci_spec::runtime::LinuxIdMapping;
 
 use crate::namespaces::Kind;
 use crate::seccomp::Filter;
+use crate::step::show;
 
 /// The place of a descriptor in the table that parent and child share: slot i is filled from source i.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +59,18 @@ pub struct Attributes {
     pub clear: u64,
     pub recursive_set: u64,
     pub recursive_clear: u64,
+    /// Cleared like `clear`, though nobody named it: kept where the kernel has locked it.
+    pub implied: u64,
 }
 
 impl Attributes {
     /// The change of the mount itself.
     pub fn own(&self) -> MountAttr {
+        MountAttr { set: self.set, clear: self.clear | self.implied, propagation: 0 }
+    }
+
+    /// The change of the mount itself where it may lose nothing it was not told to.
+    pub fn own_named(&self) -> MountAttr {
         MountAttr { set: self.set, clear: self.clear, propagation: 0 }
     }
 
@@ -70,38 +79,56 @@ impl Attributes {
         MountAttr { set: self.recursive_set, clear: self.recursive_clear, propagation: 0 }
     }
 
-    /// The option names of what is set.
+    /// The option names of what is set and cleared.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(u64, &str, &str); 8] = [
-            (attr::RDONLY, "ro", "rro"),
-            (attr::NOSUID, "nosuid", "rnosuid"),
-            (attr::NODEV, "nodev", "rnodev"),
-            (attr::NOEXEC, "noexec", "rnoexec"),
-            (attr::NOATIME, "noatime", "rnoatime"),
-            (attr::STRICTATIME, "strictatime", "rstrictatime"),
-            (attr::NODIRATIME, "nodiratime", "rnodiratime"),
-            (attr::NOSYMFOLLOW, "nosymfollow", "rnosymfollow"),
+        const NAMES: [(u64, [&str; 4]); 8] = [
+            (attr::RDONLY, ["ro", "rw", "rro", "rrw"]),
+            (attr::NOSUID, ["nosuid", "suid", "rnosuid", "rsuid"]),
+            (attr::NODEV, ["nodev", "dev", "rnodev", "rdev"]),
+            (attr::NOEXEC, ["noexec", "exec", "rnoexec", "rexec"]),
+            (attr::NOATIME, ["noatime", "", "rnoatime", ""]),
+            (attr::STRICTATIME, ["strictatime", "", "rstrictatime", ""]),
+            (attr::NODIRATIME, ["nodiratime", "diratime", "rnodiratime", "rdiratime"]),
+            (attr::NOSYMFOLLOW, ["nosymfollow", "symfollow", "rnosymfollow", "rsymfollow"]),
         ];
-        let (own, all) = (self.set, self.recursive_set);
-        NAMES.into_iter().flat_map(move |(bit, name, rname)| {
-            [(own & bit != 0).then_some(name), (all & bit != 0).then_some(rname)].into_iter().flatten()
-        })
+        let fields = [self.set, self.clear | self.implied, self.recursive_set, self.recursive_clear];
+        let time = |set: u64, clear: u64| clear & attr::ATIME != 0 && set & attr::ATIME == 0;
+        let own = time(self.set, self.clear).then_some("relatime");
+        let all = time(self.recursive_set, self.recursive_clear).then_some("rrelatime");
+        let named = NAMES.into_iter().flat_map(move |(bit, names)| {
+            let one = move |(field, name)| (field & bit != 0 && name != "").then_some(name);
+            fields.into_iter().zip(names).filter_map(one)
+        });
+        named.chain(own).chain(all)
     }
 }
 
-/// Where the mapping of an idmapped mount comes from.
+/// Whose mapping an idmapped mount gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapping {
+    /// Its own, of user and group ids.
+    Own(Vec<LinuxIdMapping>, Vec<LinuxIdMapping>),
+    /// That of the user namespace at a path.
+    Joined(PathBuf),
+    /// That of the container's new user namespace: applied by the parent once it is there.
+    New,
+}
+
+/// An id mapping of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdMap {
-    /// The mapping itself, or `None` for that of the container's own user namespace.
-    pub mappings: Option<(Vec<LinuxIdMapping>, Vec<LinuxIdMapping>)>,
+    pub mapping: Mapping,
     pub recursive: bool,
 }
 
 /// A detached copy of a mount of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    pub path: PathBuf,
+    /// Absolute.
+    pub path: CString,
     pub recursive: bool,
+    /// Refuse symbolic links anywhere in the path.
+    pub no_symlinks: bool,
     pub attributes: Attributes,
     /// In order. A copy starts in the peer group of its source: without a change, what the container mounts in it
     /// would appear on the host.
@@ -109,10 +136,35 @@ pub struct Tree {
     pub idmap: Option<IdMap>,
 }
 
+impl Tree {
+    /// The mount at `path` alone, as it is, private.
+    pub fn private(path: CString) -> Tree {
+        let propagation = vec![Propagation { flag: libc::MS_PRIVATE, recursive: false }];
+        let attributes = Attributes::default();
+        Tree { path, recursive: false, no_symlinks: false, attributes, propagation, idmap: None }
+    }
+}
+
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "open {}mount source {}", if self.recursive { "recursive " } else { "" }, show(&self.path))?;
+        let options: Vec<String> = self
+            .attributes
+            .names()
+            .map(str::to_owned)
+            .chain(self.propagation.iter().map(Propagation::to_string))
+            .chain(self.idmap.as_ref().map(|map| if map.recursive { "ridmap".into() } else { "idmap".into() }))
+            .collect();
+        if options.is_empty() { Ok(()) } else { write!(f, " ({})", options.join(",")) }
+    }
+}
+
 /// What a slot is filled with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     Tree(Tree),
+    /// A directory, not reached by symbolic links (`O_PATH`).
+    Directory(CString),
     Namespace {
         kind: Kind,
         path: PathBuf,
@@ -131,17 +183,8 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Tree(tree) => {
-                write!(f, "open {}tree {}", if tree.recursive { "recursive " } else { "" }, tree.path.display())?;
-                let options: Vec<String> = tree
-                    .attributes
-                    .names()
-                    .map(str::to_owned)
-                    .chain(tree.propagation.iter().map(Propagation::to_string))
-                    .chain(tree.idmap.as_ref().map(|_| "idmap".to_owned()))
-                    .collect();
-                if options.is_empty() { Ok(()) } else { write!(f, " ({})", options.join(",")) }
-            }
+            Source::Tree(tree) => tree.fmt(f),
+            Source::Directory(path) => write!(f, "open directory {}", show(path)),
             Source::Namespace { kind, path } => write!(f, "open {kind} namespace {}", path.display()),
             Source::Seccomp(_) => f.write_str("compile seccomp filter"),
             Source::Connect(path) => write!(f, "connect to {}", path.display()),

@@ -10,9 +10,11 @@ use std::fmt;
 use coracle_sys::exec::CArray;
 use coracle_sys::sched::SchedAttr;
 
-use crate::device::Device;
+use crate::device::{Device, Link};
+pub use crate::filesystem::{FsMount, OldMount, Remount};
 use crate::namespaces::Kind;
-use crate::source::{Attributes, Propagation, Slot};
+use crate::source::{Propagation, Slot, Tree};
+pub use crate::target::{MountPoint, OnProc, Place, Target};
 
 /// A place where the child stops until the parent has done its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,38 +25,6 @@ pub enum Point {
     Mounted,
     /// Nothing is left but to execute the program: limits are set, the state is recorded.
     Ready,
-}
-
-/// What a mount point has to be, and is made as when it is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MountPoint {
-    Directory,
-    File,
-}
-
-/// Where in the container something is mounted: a path below its root, resolved so that no symbolic link leads out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Relative to the root; `.` is the root itself.
-    pub path: CString,
-    pub kind: MountPoint,
-    /// Refuse symbolic links on the way (proc and sysfs: CVE-2019-19921).
-    pub no_symlinks: bool,
-}
-
-/// A new superblock and the mount of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FsMount {
-    pub fstype: CString,
-    /// Parameters in order; without a value they are flags.
-    pub params: Vec<(CString, Option<CString>)>,
-    pub attributes: Attributes,
-    pub propagation: Vec<Propagation>,
-    pub target: Target,
-    /// Take over the mode of the directory that is mounted upon, as no `mode=` was given (tmpfs).
-    pub inherit_mode: bool,
-    /// Copy what the directory held into the new filesystem (`tmpcopyup`).
-    pub copy_up: bool,
 }
 
 /// A step of the child.
@@ -96,19 +66,32 @@ pub enum Step {
         slot: Slot,
         at: CString,
     },
+    /// Take the directory in the slot for the root, as it is: there is no mount namespace to attach it in.
+    UseRootfs(Slot),
+    /// Copy a mount as it is seen here and now, where the parent could not have before the clone.
+    OpenTree {
+        slot: Slot,
+        tree: Box<Tree>,
+    },
     /// Attach a detached tree in the container.
     AttachTree {
         slot: Slot,
         target: Target,
+        /// Where it is on the host, for the message.
+        from: CString,
     },
     MountFs(Box<FsMount>),
-    /// Make the mount at `target` read-only now that everything in it is made.
-    MakeReadonly(Target),
-    Mknod(Device),
-    Symlink {
-        to: CString,
-        at: CString,
+    MountOld(Box<OldMount>),
+    Remount(Box<Remount>),
+    /// Make the mount in the slot read-only now that everything in it is made.
+    MakeReadonly {
+        slot: Slot,
+        target: Target,
     },
+    Mknod(Device),
+    Symlink(Link),
+    /// Take a mount of the host's out of sight.
+    HideMount(CString),
     Pivot,
     MoveRoot,
     Chroot,
@@ -188,32 +171,6 @@ pub(crate) fn show(text: &CStr) -> std::borrow::Cow<'_, str> {
     text.to_string_lossy()
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match show(&self.path).as_ref() {
-            "." => f.write_str("/"),
-            path => write!(f, "/{path}"),
-        }
-    }
-}
-
-impl fmt::Display for FsMount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mount {} on {}", show(&self.fstype), self.target)?;
-        let params: Vec<String> = self
-            .params
-            .iter()
-            .filter(|(key, _)| key.as_c_str() != c"source")
-            .map(|(key, value)| match value {
-                Some(value) => format!("{}={}", show(key), show(value)),
-                None => show(key).into_owned(),
-            })
-            .chain(self.attributes.names().map(str::to_owned))
-            .collect();
-        if params.is_empty() { Ok(()) } else { write!(f, " ({})", params.join(",")) }
-    }
-}
-
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -231,11 +188,16 @@ impl fmt::Display for Step {
             Step::IoPriority { class, level } => write!(f, "set io priority class {class} level {level}"),
             Step::Propagation { path, change } => write!(f, "make {} {change}", show(path)),
             Step::AttachRootfs { slot, at } => write!(f, "attach rootfs ({slot}) at {}", show(at)),
-            Step::AttachTree { slot, target } => write!(f, "attach {slot} on {target}"),
+            Step::UseRootfs(slot) => write!(f, "take {slot} for the root"),
+            Step::OpenTree { slot, tree } => write!(f, "{tree} ({slot})"),
+            Step::AttachTree { slot, target, from } => write!(f, "bind {} on {target} ({slot})", show(from)),
             Step::MountFs(mount) => mount.fmt(f),
-            Step::MakeReadonly(target) => write!(f, "make mount {target} read-only"),
+            Step::MountOld(mount) => mount.fmt(f),
+            Step::Remount(mount) => mount.fmt(f),
+            Step::MakeReadonly { target, .. } => write!(f, "make {target} read-only"),
             Step::Mknod(device) => write!(f, "create device {device}"),
-            Step::Symlink { to, at } => write!(f, "create symlink /{} -> {}", show(at), show(to)),
+            Step::Symlink(link) => link.fmt(f),
+            Step::HideMount(path) => write!(f, "take the host's {} out of sight", show(path)),
             Step::Pivot => f.write_str("pivot into the rootfs"),
             Step::MoveRoot => f.write_str("move the rootfs over /"),
             Step::Chroot => f.write_str("change root into the rootfs"),

@@ -10,6 +10,7 @@ pub mod clone;
 pub mod creds;
 pub mod exec;
 pub mod fds;
+pub mod fs;
 pub mod guard;
 pub mod keyring;
 pub mod mount;

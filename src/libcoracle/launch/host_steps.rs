@@ -2,14 +2,19 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use coracle_cgroup::{Cgroup, Resources};
-use coracle_plan::HostStep;
+use coracle_plan::{HostStep, Slot};
+use coracle_sys::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use oci_spec::runtime::LinuxIdMapping;
 
 use super::Child;
 use crate::error::{Context, Error, Kind, Result};
 use crate::hooks;
+use crate::prepare::tree;
 use crate::store::process::Process;
 use crate::store::record::State;
 use crate::store::status::Status;
@@ -37,11 +42,17 @@ impl HostSteps<'_> {
             }
             HostStep::OomScoreAdj(value) => write(child, "oom_score_adj", &value.to_string()),
             HostStep::Hooks { kind, hooks } => hooks::run(*kind, hooks, &self.state, Status::Creating),
-            HostStep::IdMapTree(_) | HostStep::Rlimit { .. } => {
-                Err(Error::new(Kind::Unsupported, format!("{step}: not supported yet")))
-            }
+            HostStep::IdMapTree { slot, recursive } => map_tree(child, *slot, *recursive).context(|| step.to_string()),
+            HostStep::Rlimit { .. } => Err(Error::new(Kind::Unsupported, format!("{step}: not supported yet"))),
         }
     }
+}
+
+/// The mount in the slot, still detached, is the child's as much as this process's.
+fn map_tree(child: &Child, slot: Slot, recursive: bool) -> coracle_sys::Result<()> {
+    let path = format!("/proc/{}/ns/user", child.pid);
+    let userns = nix::fcntl::open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    tree::map_ids(child.slot(slot).ok_or(Errno::EBADF)?, recursive, userns.as_fd())
 }
 
 fn lines(maps: &[LinuxIdMapping]) -> String {

@@ -4,7 +4,9 @@
 //! on the way it keeps in fixed places of [`Init`].
 
 mod console;
+mod copy;
 mod creds;
+mod device;
 mod identity;
 mod mount;
 mod path;
@@ -34,6 +36,16 @@ impl From<Errno> for Failure {
     }
 }
 
+impl Failure {
+    /// A failure whose reason the error number does not tell.
+    fn said(errno: Errno, words: &str) -> Failure {
+        let mut failure = Failure::from(errno);
+        failure.len = words.len().min(TEXT);
+        failure.text[..failure.len].copy_from_slice(&words.as_bytes()[..failure.len]);
+        failure
+    }
+}
+
 type Result<T> = std::result::Result<T, Failure>;
 
 /// What the child knows.
@@ -46,6 +58,8 @@ struct Init<'a> {
     /// A /dev/null, checked once, and the mount that hides directories.
     null: Option<OwnedFd>,
     empty: Option<OwnedFd>,
+    /// The directory of the last device or link.
+    directory: Option<(&'a [u8], OwnedFd)>,
     pty: Option<(OwnedFd, OwnedFd)>,
     cwd_done: bool,
     executable: Option<&'a CStr>,
@@ -55,8 +69,8 @@ struct Init<'a> {
 pub fn run(steps: &[Step], slots: Vec<Filled>, socket: OwnedFd) -> ! {
     guard::forbid_allocation();
     default_sigpipe();
-    let (null, empty, root, pty, executable) = (None, None, None, None, None);
-    let mut init = Init { socket, slots, root, null, empty, pty, cwd_done: false, executable };
+    let (null, empty, directory, root, pty, executable) = (None, None, None, None, None, None);
+    let mut init = Init { socket, slots, root, null, empty, directory, pty, cwd_done: false, executable };
     for (index, step) in steps.iter().enumerate() {
         if let Err(failure) = init.execute(index, step) {
             packet::failed(init.socket.as_fd(), index, failure.errno, &failure.text[..failure.len]);
@@ -85,11 +99,16 @@ impl<'a> Init<'a> {
 
             Step::Propagation { path, change } => mount::propagation(path, *change),
             Step::AttachRootfs { slot, at } => self.attach_rootfs(*slot, at),
-            Step::AttachTree { slot, target } => self.attach_tree(*slot, target),
+            Step::UseRootfs(slot) => self.use_rootfs(*slot),
+            Step::OpenTree { slot, tree } => self.open_tree(*slot, tree),
+            Step::AttachTree { slot, target, .. } => self.attach_tree(*slot, target),
             Step::MountFs(mount) => self.mount_fs(mount),
-            Step::MakeReadonly(target) => self.make_readonly(target),
+            Step::MountOld(mount) => self.mount_old(mount),
+            Step::Remount(remount) => self.remount(remount),
+            Step::MakeReadonly { slot, .. } => self.make_readonly(*slot),
             Step::Mknod(device) => self.mknod(device),
-            Step::Symlink { to, at } => self.symlink(to, at),
+            Step::Symlink(link) => self.symlink(link),
+            Step::HideMount(path) => mount::hide(path),
             Step::Pivot => self.pivot(),
             Step::MoveRoot => self.move_root(),
             Step::Chroot => self.chroot(),

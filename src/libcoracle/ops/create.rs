@@ -96,7 +96,10 @@ impl Making {
         let spec = bundle.spec();
         let rootfs = bundle.rootfs()?;
         let layout = Layout::detect()?;
-        let host = host::probe(&layout)?;
+        let mut host = host::probe(&layout)?;
+        if opts.no_pivot {
+            host.kernel_mounts = host::kernel_mounts()?;
+        }
         let linux = spec.linux().as_ref();
         let claim = root.claim(id)?;
         let cgroup = cgroup(&layout, &host, id, spec, opts)?;
@@ -167,6 +170,8 @@ fn plan_options(
         extra_env: listen_env(opts.listen_fds),
         gate,
         needs_cgroup_join: cgroup.needs_add(),
+        cgroups: cgroup.location().paths(),
+        cgroups_made: !opts.systemd_cgroup,
     }
 }
 

@@ -3,21 +3,22 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use coracle_plan::device::Device;
-use coracle_plan::source::{Propagation, Slot};
-use coracle_plan::step::{FsMount, MountPoint, Target};
+use coracle_plan::source::{Attributes, Propagation, Slot, Tree};
+use coracle_plan::step::{FsMount, MountPoint, OldMount, OnProc, Place, Remount, Target};
 use coracle_sys::Errno;
 use coracle_sys::mount::{
-    AT_RECURSIVE, FsConfig, MountAttr, OPEN_TREE_CLONE, attr, fs_message, fsconfig, fsmount, fsopen, mount_setattr,
-    move_mount, open_tree,
+    AT_RECURSIVE, FsConfig, MountAttr, OPEN_TREE_CLONE, attr, fs_message, fsconfig, fsmount, fsopen, fspick,
+    mount_setattr, move_mount, open_tree,
 };
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fstat, mknodat};
-use nix::unistd::{chdir, fchdir, fchownat, pivot_root, symlinkat};
+use nix::sys::stat::{Mode, fstat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::{chdir, fchdir, pivot_root};
 
-use super::path::{make, mount_point, open_in, parent_of};
-use super::{Failure, Init, Result, TEXT};
+use super::path::{Found, find, make_target, mount_point, open_in};
+use super::{Failure, Filled, Init, Result, TEXT, copy};
+use crate::prepare::tree;
 
 const NONE: Option<&CStr> = None;
 
@@ -30,84 +31,109 @@ pub fn propagation(path: &CStr, change: Propagation) -> Result<()> {
     Ok(mount(NONE, path, NONE, flags, NONE)?)
 }
 
+/// Takes a mount of the host's away, or covers it where that is not allowed.
+pub fn hide(path: &CStr) -> Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Err(Errno::EPERM | Errno::EINVAL) => {}
+        Err(Errno::ENOENT) => return Ok(()),
+        other => return Ok(other?),
+    }
+    match mount(Some(c"tmpfs"), path, Some(c"tmpfs"), MsFlags::empty(), NONE) {
+        Err(Errno::ENOENT) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
 impl Init<'_> {
     pub fn attach_rootfs(&mut self, slot: Slot, at: &CStr) -> Result<()> {
         let place = nix::fcntl::open(at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         move_mount(self.slot(slot)?, place.as_fd())?;
-        let super::Filled::Fd(root) = std::mem::replace(&mut self.slots[slot.0], super::Filled::Empty) else {
+        self.use_rootfs(slot)
+    }
+
+    pub fn use_rootfs(&mut self, slot: Slot) -> Result<()> {
+        let Filled::Fd(root) = std::mem::replace(&mut self.slots[slot.0], Filled::Empty) else {
             return Err(Errno::EBADF.into());
         };
         self.root = Some(root);
         Ok(())
     }
 
-    pub fn attach_tree(&self, slot: Slot, target: &Target) -> Result<()> {
-        let tree = self.slot(slot)?;
-        let is_dir = fstat(tree)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
-        let kind = if is_dir { MountPoint::Directory } else { MountPoint::File };
-        let place = mount_point(self.root()?, &target.path, kind, target.no_symlinks)?;
-        Ok(move_mount(tree, place.as_fd())?)
+    pub fn open_tree(&mut self, slot: Slot, tree: &Tree) -> Result<()> {
+        self.slots[slot.0] = Filled::Fd(tree::copy(tree)?);
+        Ok(())
     }
 
-    pub fn mount_fs(&self, fs: &FsMount) -> Result<()> {
-        let place = mount_point(self.root()?, &fs.target.path, fs.target.kind, fs.target.no_symlinks)?;
+    /// Opens the mount point of `target`, making it like `what` if it is missing.
+    fn place(&self, target: &Target, what: Option<BorrowedFd<'_>>) -> Result<Found> {
+        let found = match find(self.root()?, target)? {
+            Some(found) => found,
+            None => make_target(self.root()?, target, like(target, what)?)?,
+        };
+        let on_proc = match (found.place, target.on_proc, what) {
+            (Place::Ordinary, ..) | (Place::Proc, OnProc::Always, _) => return Ok(found),
+            (Place::Proc, OnProc::IfProcfs, Some(tree)) => fstatfs(tree)?.filesystem_type() == PROC_SUPER_MAGIC,
+            _ => false,
+        };
+        if on_proc { Ok(found) } else { Err(Failure::said(Errno::EPERM, "only a procfs can be mounted on /proc")) }
+    }
+
+    pub fn attach_tree(&self, slot: Slot, target: &Target) -> Result<()> {
+        let tree = self.slot(slot)?;
+        let found = self.place(target, Some(tree))?;
+        Ok(move_mount(tree, found.fd.as_fd())?)
+    }
+
+    pub fn mount_fs(&mut self, fs: &FsMount) -> Result<()> {
+        let found = self.place(&fs.target, None)?;
         let context = fsopen(&fs.fstype)?;
         let told = |result: coracle_sys::Result<()>| result.map_err(|errno| with_message(context.as_fd(), errno));
-        for (key, value) in &fs.params {
-            told(fsconfig(
-                context.as_fd(),
-                match value {
-                    Some(value) => FsConfig::String(key, value),
-                    None => FsConfig::Flag(key),
-                },
-            ))?;
-        }
-        if fs.inherit_mode {
-            let mode = fstat(&place)?.st_mode & 0o7777;
-            let digits = octal(mode);
+        told(configure(context.as_fd(), &fs.params))?;
+        if fs.inherit_mode && !found.made {
+            let digits = octal(fstat(&found.fd)?.st_mode & 0o7777);
             let text = CStr::from_bytes_until_nul(&digits).map_err(|_| Errno::EINVAL)?;
             told(fsconfig(context.as_fd(), FsConfig::String(c"mode", text)))?;
         }
         told(fsconfig(context.as_fd(), FsConfig::Create))?;
         let tree = fsmount(context.as_fd(), fs.attributes.set).map_err(|e| with_message(context.as_fd(), e))?;
-        move_mount(tree.as_fd(), place.as_fd())?;
-        for change in &fs.propagation {
-            mount_setattr(tree.as_fd(), change.recursive, change.change(), None)?;
+        if fs.copy_up {
+            copy::tree(found.fd.as_fd(), tree.as_fd())?;
+        }
+        move_mount(tree.as_fd(), found.fd.as_fd())?;
+        let own = Attributes { set: 0, clear: 0, ..fs.attributes };
+        adjust(tree.as_fd(), &own, &fs.propagation)?;
+        if let Some(slot) = fs.keep {
+            self.slots[slot.0] = Filled::Fd(tree);
         }
         Ok(())
     }
 
-    pub fn make_readonly(&self, target: &Target) -> Result<()> {
-        let place = open_in(self.root()?, &target.path, OFlag::O_PATH, target.no_symlinks)?;
-        Ok(mount_setattr(place.as_fd(), false, READONLY, None)?)
+    pub fn mount_old(&self, old: &OldMount) -> Result<()> {
+        let found = self.place(&old.target, None)?;
+        // The place by descriptor, without a path: "." is where it is, whatever is renamed meanwhile.
+        fchdir(&found.fd)?;
+        let flags = MsFlags::from_bits_retain(old.flags);
+        mount(Some(old.source.as_c_str()), c".", Some(old.fstype.as_c_str()), flags, Some(old.data.as_c_str()))?;
+        if old.attributes.all() == MountAttr::default() && old.propagation.is_empty() {
+            return Ok(());
+        }
+        let mounted = open_in(self.root()?, &old.target.path, OFlag::O_PATH, false)?;
+        adjust(mounted.as_fd(), &old.attributes, &old.propagation)
     }
 
-    pub fn mknod(&self, device: &Device) -> Result<()> {
-        let (dir, name) = parent_of(self.root()?, &device.path)?;
-        let kind = SFlag::from_bits_truncate(device.type_bits());
-        let number = nix::sys::stat::makedev(device.major.into(), device.minor.into());
-        match mknodat(&dir, name, kind, Mode::from_bits_truncate(device.mode), number) {
-            Err(Errno::EEXIST) => {}
-            other => other?,
+    pub fn remount(&self, remount: &Remount) -> Result<()> {
+        let place = open_in(self.root()?, &remount.target.path, OFlag::O_PATH, false)?;
+        if !remount.params.is_empty() {
+            let context = fspick(place.as_fd())?;
+            let done = configure(context.as_fd(), &remount.params)
+                .and_then(|()| fsconfig(context.as_fd(), FsConfig::Reconfigure));
+            done.map_err(|errno| with_message(context.as_fd(), errno))?;
         }
-        // Whatever is there now, made by us or by the image: it must be the device that was asked for.
-        let node = openat(&dir, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-        let stat = fstat(&node)?;
-        let wanted = if device.type_bits() == libc::S_IFIFO { 0 } else { number };
-        if stat.st_mode & libc::S_IFMT != device.type_bits() || stat.st_rdev != wanted {
-            return Err(Errno::EEXIST.into());
-        }
-        nix::sys::stat::fchmodat(&dir, name, Mode::from_bits_truncate(device.mode), FchmodatFlags::FollowSymlink)?;
-        let (uid, gid) = (Some(device.uid.into()), Some(device.gid.into()));
-        Ok(fchownat(&node, c"", uid, gid, AtFlags::AT_EMPTY_PATH)?)
+        adjust(place.as_fd(), &remount.attributes, &remount.propagation)
     }
 
-    pub fn symlink(&self, to: &CStr, at: &CStr) -> Result<()> {
-        let (dir, name) = parent_of(self.root()?, at)?;
-        match symlinkat(to, &dir, name) {
-            Err(Errno::EEXIST) => Ok(()),
-            other => Ok(other?),
-        }
+    pub fn make_readonly(&self, slot: Slot) -> Result<()> {
+        Ok(mount_setattr(self.slot(slot)?, false, READONLY, None)?)
     }
 
     pub fn pivot(&mut self) -> Result<()> {
@@ -139,9 +165,10 @@ impl Init<'_> {
 
     pub fn mask(&mut self, path: &CStr) -> Result<()> {
         let Some(place) = self.existing(path)? else { return Ok(()) };
-        let is_dir = fstat(&place)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
-        let cover = if is_dir { self.empty_directory()? } else { self.null_device()? };
-        Ok(move_mount(cover.as_fd(), place.as_fd())?)
+        if fstat(&place)?.st_mode & libc::S_IFMT == libc::S_IFDIR {
+            return self.mask_directory(place.as_fd());
+        }
+        Ok(move_mount(self.null_device()?.as_fd(), place.as_fd())?)
     }
 
     pub fn root_readonly(&self) -> Result<()> {
@@ -150,7 +177,7 @@ impl Init<'_> {
 
     pub fn make_cwd(&self, path: &CStr) -> Result<()> {
         match open_in(self.root()?, path, OFlag::O_PATH, false) {
-            Err(Errno::ENOENT) => Ok(make(self.root()?, path, MountPoint::Directory)?),
+            Err(Errno::ENOENT) => Ok(mount_point(self.root()?, path, MountPoint::Directory, false).map(drop)?),
             _ => Ok(()),
         }
     }
@@ -172,27 +199,62 @@ impl Init<'_> {
             }
             self.null = Some(null);
         }
-        copy(&self.null)
+        clone_of(&self.null)
     }
 
-    /// A detached mount of an empty, read-only directory; the first is made, the others are copies.
-    fn empty_directory(&mut self) -> Result<OwnedFd> {
-        if self.empty.is_none() {
-            let context = fsopen(c"tmpfs")?;
-            fsconfig(context.as_fd(), FsConfig::String(c"nr_blocks", c"1"))?;
-            fsconfig(context.as_fd(), FsConfig::String(c"nr_inodes", c"1"))?;
-            fsconfig(context.as_fd(), FsConfig::Flag(c"ro"))?;
-            fsconfig(context.as_fd(), FsConfig::Create)?;
-            let attributes = attr::RDONLY;
-            self.empty = Some(fsmount(context.as_fd(), attributes)?);
+    /// Covers a directory with an empty, read-only one: the first is a new filesystem, the others are copies of it.
+    fn mask_directory(&mut self, place: BorrowedFd<'_>) -> Result<()> {
+        if self.empty.is_some() {
+            return Ok(move_mount(clone_of(&self.empty)?.as_fd(), place)?);
         }
-        copy(&self.empty)
+        let context = fsopen(c"tmpfs")?;
+        fsconfig(context.as_fd(), FsConfig::String(c"source", c"tmpfs"))?;
+        fsconfig(context.as_fd(), FsConfig::String(c"nr_blocks", c"1"))?;
+        fsconfig(context.as_fd(), FsConfig::String(c"nr_inodes", c"1"))?;
+        fsconfig(context.as_fd(), FsConfig::Flag(c"ro"))?;
+        fsconfig(context.as_fd(), FsConfig::Create)?;
+        let tree = fsmount(context.as_fd(), attr::RDONLY)?;
+        move_mount(tree.as_fd(), place)?;
+        self.empty = Some(tree);
+        Ok(())
     }
+}
+
+/// What a missing mount point is made as.
+fn like(target: &Target, what: Option<BorrowedFd<'_>>) -> Result<MountPoint> {
+    let Some(tree) = what else { return Ok(target.kind) };
+    let is_dir = fstat(tree)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    Ok(if is_dir { MountPoint::Directory } else { MountPoint::File })
+}
+
+/// Hands parameters to a filesystem context.
+fn configure(
+    context: BorrowedFd<'_>,
+    params: &[(std::ffi::CString, Option<std::ffi::CString>)],
+) -> coracle_sys::Result<()> {
+    for (key, value) in params {
+        let setting = match value {
+            Some(value) => FsConfig::String(key, value),
+            None => FsConfig::Flag(key),
+        };
+        fsconfig(context, setting)?;
+    }
+    Ok(())
+}
+
+/// Changes attributes and propagation of a mount.
+fn adjust(mount: BorrowedFd<'_>, attributes: &Attributes, propagation: &[Propagation]) -> Result<()> {
+    tree::change(mount, false, attributes.own())?;
+    tree::change(mount, true, attributes.all())?;
+    for change in propagation {
+        mount_setattr(mount, change.recursive, change.change(), None)?;
+    }
+    Ok(())
 }
 
 const READONLY: MountAttr = MountAttr { set: attr::RDONLY, clear: 0, propagation: 0 };
 
-fn copy(of: &Option<OwnedFd>) -> Result<OwnedFd> {
+fn clone_of(of: &Option<OwnedFd>) -> Result<OwnedFd> {
     let fd = of.as_ref().ok_or(Errno::EBADF)?;
     Ok(open_tree(fd.as_fd(), c"", OPEN_TREE_CLONE | libc::AT_EMPTY_PATH as u32)?)
 }

@@ -3,13 +3,15 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use coracle_plan::step::MountPoint;
-use coracle_sys::{Errno, Result};
+use coracle_plan::step::{MountPoint, Place, Target};
+use coracle_sys::{Errno, Result, fs};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, fstat, mkdirat};
 
 /// The longest path the kernel takes.
 const PATH_MAX: usize = 4096;
+/// How many symbolic links the kernel follows in a path (path_resolution(7)).
+const LINKS_MAX: u32 = 40;
 
 /// Opens `path` below `root` with `flags`; symbolic links are followed as if `root` were `/`.
 pub fn open_in(root: BorrowedFd<'_>, path: &CStr, flags: OFlag, no_symlinks: bool) -> Result<OwnedFd> {
@@ -27,42 +29,153 @@ pub fn open_in(root: BorrowedFd<'_>, path: &CStr, flags: OFlag, no_symlinks: boo
     }
 }
 
-/// Opens the mount point, making what is missing of it.
-pub fn mount_point(root: BorrowedFd<'_>, path: &CStr, kind: MountPoint, no_symlinks: bool) -> Result<OwnedFd> {
-    match open_in(root, path, OFlag::O_PATH, no_symlinks) {
-        Err(Errno::ENOENT) => make(root, path, kind)?,
-        other => return other,
-    }
-    open_in(root, path, OFlag::O_PATH, no_symlinks)
+/// A place to mount upon.
+pub struct Found {
+    pub fd: OwnedFd,
+    /// It was not there before.
+    pub made: bool,
+    pub place: Place,
 }
 
-/// Makes `path` below `root` and every directory missing on the way.
-pub fn make(root: BorrowedFd<'_>, path: &CStr, kind: MountPoint) -> Result<()> {
-    let bytes = path.to_bytes();
-    let mut prefix = [0u8; PATH_MAX];
-    if bytes.len() >= PATH_MAX {
-        return Err(Errno::ENAMETOOLONG);
+/// Opens the mount point if it is there and no symbolic link leads to it, which is how most are; otherwise `None`.
+pub fn find(root: BorrowedFd<'_>, target: &Target) -> Result<Option<Found>> {
+    match open_in(root, &target.path, OFlag::O_PATH, true) {
+        // Without links the text is the place.
+        Ok(fd) => Ok(Some(Found { fd, made: false, place: Place::of(target.path.to_bytes()) })),
+        Err(Errno::ELOOP) if !target.no_symlinks => Ok(None),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno),
     }
-    let mut parent = open_in(root, c".", OFlag::O_PATH | OFlag::O_DIRECTORY, false)?;
-    let mut start = 0;
-    while start < bytes.len() {
-        let end = bytes[start..].iter().position(|b| *b == b'/').map_or(bytes.len(), |n| start + n);
-        if end > start {
-            prefix[..end].copy_from_slice(&bytes[..end]);
-            prefix[end] = 0;
-            let so_far = CStr::from_bytes_until_nul(&prefix).map_err(|_| Errno::EINVAL)?;
-            parent = match open_in(root, so_far, OFlag::O_PATH, false) {
-                Err(Errno::ENOENT) => {
-                    let name = CStr::from_bytes_until_nul(&prefix[start..]).map_err(|_| Errno::EINVAL)?;
-                    create(parent.as_fd(), name, if end == bytes.len() { kind } else { MountPoint::Directory })?;
-                    open_in(root, so_far, OFlag::O_PATH, false)?
-                }
-                other => other?,
-            };
+}
+
+/// Opens the mount point, making what is missing of it, and of where its symbolic links lead.
+pub fn make_target(root: BorrowedFd<'_>, target: &Target, kind: MountPoint) -> Result<Found> {
+    walk(root, &target.path, kind, !target.no_symlinks)
+}
+
+/// Opens `path`, making what is missing of it.
+pub fn mount_point(root: BorrowedFd<'_>, path: &CStr, kind: MountPoint, no_symlinks: bool) -> Result<OwnedFd> {
+    match open_in(root, path, OFlag::O_PATH, true) {
+        Err(Errno::ENOENT | Errno::ELOOP) => walk(root, path, kind, !no_symlinks).map(|found| found.fd),
+        other => other,
+    }
+}
+
+/// A path being put together, or taken apart.
+struct Text {
+    bytes: [u8; PATH_MAX],
+    len: usize,
+}
+
+impl Text {
+    const EMPTY: Text = Text { bytes: [0; PATH_MAX], len: 0 };
+
+    fn get(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Appends a component.
+    fn push(&mut self, part: &[u8]) -> Result<()> {
+        let slash = usize::from(self.len > 0);
+        let end = self.len + slash + part.len();
+        if end >= PATH_MAX {
+            return Err(Errno::ENAMETOOLONG);
         }
-        start = end + 1;
+        if slash == 1 {
+            self.bytes[self.len] = b'/';
+        }
+        self.bytes[self.len + slash..end].copy_from_slice(part);
+        self.len = end;
+        Ok(())
     }
-    Ok(())
+
+    fn pop(&mut self) {
+        self.len = self.get().iter().rposition(|b| *b == b'/').unwrap_or(0);
+    }
+
+    /// Takes the first component off.
+    fn shift(&mut self, part: &mut Text) -> Result<bool> {
+        let start = self.get().iter().position(|b| *b != b'/').unwrap_or(self.len);
+        let end = self.bytes[start..self.len].iter().position(|b| *b == b'/').map_or(self.len, |n| start + n);
+        part.len = 0;
+        part.push(&self.bytes[start..end])?;
+        self.bytes.copy_within(end..self.len, 0);
+        self.len -= end;
+        Ok(part.len > 0)
+    }
+
+    /// The path for the kernel, relative to the root.
+    fn c_str(&mut self) -> Result<&CStr> {
+        if self.len == 0 {
+            return Ok(c".");
+        }
+        self.bytes[self.len] = 0;
+        CStr::from_bytes_until_nul(&self.bytes[..=self.len]).map_err(|_| Errno::EINVAL)
+    }
+}
+
+/// Follows `path` component by component below `root`. What is missing is made, even where a symbolic link points to
+/// it; nothing is looked up but paths without links, so no step can leave the root (CVE-2024-45310).
+fn walk(root: BorrowedFd<'_>, path: &CStr, kind: MountPoint, follow: bool) -> Result<Found> {
+    let (mut done, mut rest, mut name) = (Text::EMPTY, Text::EMPTY, Text::EMPTY);
+    rest.push(path.to_bytes())?;
+    let (mut links, mut made) = (0, false);
+    while rest.shift(&mut name)? {
+        match name.get() {
+            b"." => {}
+            b".." => done.pop(),
+            part => {
+                let before = done.len;
+                done.push(part)?;
+                let last = rest.get().iter().all(|b| *b == b'/');
+                let kind = if last { kind } else { MountPoint::Directory };
+                let (fd, new) = open_or_make(root, &mut done, before, kind)?;
+                made = new;
+                if !new && fstat(&fd)?.st_mode & libc::S_IFMT == libc::S_IFLNK {
+                    links += 1;
+                    if !follow || links > LINKS_MAX {
+                        return Err(Errno::ELOOP);
+                    }
+                    done.len = before;
+                    enter_link(fd.as_fd(), &mut done, &mut rest, &mut name)?;
+                }
+            }
+        }
+    }
+    let fd = open_in(root, done.c_str()?, OFlag::O_PATH, true)?;
+    Ok(Found { fd, made, place: Place::of(done.get()) })
+}
+
+/// Puts the target of `link` before the rest of the path; an absolute one starts at the root again.
+fn enter_link(link: BorrowedFd<'_>, done: &mut Text, rest: &mut Text, buffer: &mut Text) -> Result<()> {
+    buffer.len = fs::readlink(link, c"", &mut buffer.bytes[..PATH_MAX - 1])?.len();
+    if buffer.bytes.first() == Some(&b'/') {
+        done.len = 0;
+    }
+    if rest.len > 0 {
+        buffer.push(rest.get())?;
+    }
+    rest.len = 0;
+    rest.push(buffer.get())
+}
+
+/// Opens `path`, whose parent is its first `before` bytes and there; makes it if it is missing.
+fn open_or_make(root: BorrowedFd<'_>, path: &mut Text, before: usize, kind: MountPoint) -> Result<(OwnedFd, bool)> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    match open_in(root, path.c_str()?, flags, true) {
+        Err(Errno::ENOENT) => {}
+        other => return Ok((other?, false)),
+    }
+    let mut parent = Text::EMPTY;
+    if before > 0 {
+        parent.push(&path.bytes[..before])?;
+    }
+    let parent = open_in(root, parent.c_str()?, OFlag::O_PATH | OFlag::O_DIRECTORY, true)?;
+    let start = if before > 0 { before + 1 } else { 0 };
+    path.bytes[path.len] = 0;
+    let name = CStr::from_bytes_until_nul(&path.bytes[start..=path.len]).map_err(|_| Errno::EINVAL)?;
+    create(parent.as_fd(), name, kind)?;
+    Ok((open_in(root, path.c_str()?, flags, true)?, true))
 }
 
 fn create(parent: BorrowedFd<'_>, name: &CStr, kind: MountPoint) -> Result<()> {
@@ -80,27 +193,59 @@ fn create(parent: BorrowedFd<'_>, name: &CStr, kind: MountPoint) -> Result<()> {
     }
 }
 
-/// Splits `path` into its directory, opened below `root`, and its last component.
-pub fn parent_of<'p>(root: BorrowedFd<'_>, path: &'p CStr) -> Result<(OwnedFd, &'p CStr)> {
+/// Splits `path` into its directory and its last component.
+pub fn split(path: &CStr) -> Result<(&[u8], &CStr)> {
     let bytes = path.to_bytes_with_nul();
     let slash = path.to_bytes().iter().rposition(|b| *b == b'/');
     let name = CStr::from_bytes_with_nul(&bytes[slash.map_or(0, |i| i + 1)..]).map_err(|_| Errno::EINVAL)?;
-    let mut buf = [0u8; PATH_MAX];
-    let dir = match slash {
-        None | Some(0) => c".",
-        Some(n) if n < PATH_MAX => {
-            buf[..n].copy_from_slice(&bytes[..n]);
-            CStr::from_bytes_until_nul(&buf).map_err(|_| Errno::EINVAL)?
+    Ok((&bytes[..slash.unwrap_or(0)], name))
+}
+
+/// Opens the directory at `path` below `root`, making what is missing of it.
+pub fn directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    let mut text = Text::EMPTY;
+    if !path.is_empty() {
+        text.push(path)?;
+    }
+    mount_point(root, text.c_str()?, MountPoint::Directory, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(of: &str) -> Text {
+        let mut text = Text::EMPTY;
+        text.push(of.as_bytes()).unwrap();
+        text
+    }
+
+    #[test]
+    fn components_are_taken_off_one_by_one() {
+        let (mut rest, mut part) = (text("/a//bc/../d/"), Text::EMPTY);
+        let mut parts = Vec::new();
+        while rest.shift(&mut part).unwrap() {
+            parts.push(String::from_utf8(part.get().to_vec()).unwrap());
         }
-        Some(_) => return Err(Errno::ENAMETOOLONG),
-    };
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-    let opened = match open_in(root, dir, flags, false) {
-        Err(Errno::ENOENT) => {
-            make(root, dir, MountPoint::Directory)?;
-            open_in(root, dir, flags, false)?
-        }
-        other => other?,
-    };
-    Ok((opened, name))
+        assert_eq!(parts, ["a", "bc", "..", "d"]);
+    }
+
+    #[test]
+    fn the_last_component_is_taken_back() {
+        let mut path = text("a/b");
+        path.pop();
+        assert_eq!(path.get(), b"a");
+        path.pop();
+        path.pop();
+        assert!(path.get().is_empty());
+        assert_eq!(path.c_str().unwrap(), c".");
+    }
+
+    #[test]
+    fn too_long_is_an_error() {
+        let mut path = text("a");
+        assert_eq!(path.push(&[b'x'; PATH_MAX]), Err(Errno::ENAMETOOLONG));
+        assert_eq!(split(c"dev/sub/null").unwrap(), (&b"dev/sub"[..], c"null"));
+        assert_eq!(split(c"null").unwrap(), (&b""[..], c"null"));
+    }
 }
