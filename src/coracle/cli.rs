@@ -6,6 +6,9 @@ mod features;
 mod help;
 mod kill;
 mod list;
+mod pause;
+mod ps;
+mod resume;
 mod run;
 mod spec;
 mod start;
@@ -78,6 +81,8 @@ struct Entry {
     name: &'static str,
     /// The least and the most operands.
     operands: (usize, usize),
+    /// Where its options end.
+    until: Until,
     command: fn() -> Command,
     parse: fn(&clap::ArgMatches) -> Result<Box<dyn Verb>, clap::Error>,
 }
@@ -86,6 +91,7 @@ const fn entry<V: Verb + Parser + 'static>(name: &'static str, operands: (usize,
     Entry {
         name,
         operands,
+        until: Until::End,
         command: || with_help(V::command()),
         parse: |matches| Ok(Box::new(V::from_arg_matches(matches)?)),
     }
@@ -98,6 +104,9 @@ const VERBS: &[Entry] = &[
     entry::<help::Help>("help", (0, 1)),
     entry::<kill::Kill>("kill", (1, 2)),
     entry::<list::List>("list", (0, 0)),
+    entry::<pause::Pause>("pause", (1, 1)),
+    Entry { until: Until::Operand, ..entry::<ps::Ps>("ps", (1, usize::MAX)) },
+    entry::<resume::Resume>("resume", (1, 1)),
     entry::<run::Run>("run", (1, 1)),
     entry::<spec::Spec>("spec", (0, 0)),
     entry::<start::Start>("start", (1, 1)),
@@ -105,7 +114,7 @@ const VERBS: &[Entry] = &[
 ];
 
 /// Commands of runc that this version does not have.
-const NOT_YET: &[&str] = &["checkpoint", "events", "exec", "pause", "ps", "restore", "resume", "update"];
+const NOT_YET: &[&str] = &["checkpoint", "events", "exec", "restore", "update"];
 
 /// Does what the command line `args`, program name first, asks for: the exit code.
 pub fn run(args: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
@@ -150,7 +159,7 @@ impl Entry {
     fn read(&self, args: &[OsString], program: &str) -> Result<Result<Box<dyn Verb>, String>, Failure> {
         let command = (self.command)();
         let misused = |text: String| misused(&self.help(), text);
-        let words = Words::sort(&command, args, Until::End).map_err(|error| misused(error.to_string()))?;
+        let words = Words::sort(&command, args, self.until).map_err(|error| misused(error.to_string()))?;
         if asks_for_help(&words) {
             return Ok(Err(self.help()));
         }
