@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn lines_of_the_container() {
-        let cases: [(&str, &[i32], Result<&str, &str>); 8] = [
+        let cases: [(&str, &[i32], std::result::Result<&str, &str>); 8] = [
             ("UID PID CMD\nroot 1 init\nroot 12 a b\n", &[12], Ok("UID PID CMD\nroot 12 a b\n")),
             ("  PID CMD\n   12 a\n  121 b\n", &[12, 13], Ok("  PID CMD\n   12 a\n")),
             ("PID\n1\n2\n3\n", &[3, 1], Ok("PID\n1\n3\n")),
