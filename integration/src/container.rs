@@ -1,8 +1,11 @@
 //! A container that is deleted when the test is done with it.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -18,12 +21,14 @@ pub struct Container {
     coracle: Coracle,
     running: Option<Running>,
     pid: Option<i32>,
+    /// Detached further processes: children of the harness, without whose end that of the first is not complete.
+    others: RefCell<Vec<i32>>,
 }
 
 impl Container {
     /// Stands for the id, whether there is such a container or not yet.
     pub fn named(coracle: &Coracle, id: &str) -> Container {
-        Container { id: id.into(), coracle: coracle.clone(), running: None, pid: None }
+        Container { id: id.into(), coracle: coracle.clone(), running: None, pid: None, others: RefCell::default() }
     }
 
     /// Waits for the verb that makes it and keeps its streams, which the container inherited.
@@ -78,6 +83,18 @@ impl Container {
         self.coracle.call(["exec"]).args(options).arg(&self.id).args(args).run()
     }
 
+    /// `exec --detach OPTIONS ID ARGS…`, which must succeed; the host's pid of the process.
+    #[track_caller]
+    pub fn exec_detached(&self, options: &[&str], args: &[&str]) -> i32 {
+        let file = self.coracle.root().with_file_name(format!("{}.pid", self.id));
+        let call = self.coracle.call(["exec", "--detach", "--pid-file"]).arg(&file).args(options);
+        call.arg(&self.id).args(args).run().ok();
+        let pid = fs::read_to_string(&file).unwrap().parse().unwrap();
+        fs::remove_file(file).unwrap();
+        self.others.borrow_mut().push(pid);
+        pid
+    }
+
     /// The answer of `state`, which must succeed.
     #[track_caller]
     pub fn state(&self) -> Value {
@@ -123,6 +140,10 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
+        for pid in self.others.take() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = waitpid(Pid::from_raw(pid), None);
+        }
         // Unknown ids are no error with --force; a test that got this far has judged all it wanted to.
         let deleted = std::panic::catch_unwind(|| self.coracle.call(["delete", "--force"]).arg(&self.id).run());
         if !std::thread::panicking() && deleted.is_err() {

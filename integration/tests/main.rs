@@ -7,6 +7,8 @@ mod capabilities;
 mod cgroups;
 mod devices;
 mod differential;
+mod exec;
+mod features;
 mod hooks;
 mod lifecycle;
 mod mounts;
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         terminals::TESTS,
         cgroups::TESTS,
         network::TESTS,
+        exec::TESTS,
+        features::TESTS,
     ];
     let mut tests = topics.concat();
     tests.extend(differential::tests());
