@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod exec;
 mod features;
 mod help;
 mod kill;
@@ -100,6 +101,7 @@ const fn entry<V: Verb + Parser + 'static>(name: &'static str, operands: (usize,
 const VERBS: &[Entry] = &[
     entry::<create::Create>("create", (1, 1)),
     entry::<delete::Delete>("delete", (1, 1)),
+    Entry { until: Until::Operand, ..entry::<exec::Exec>("exec", (1, usize::MAX)) },
     entry::<features::Features>("features", (0, 0)),
     entry::<help::Help>("help", (0, 1)),
     entry::<kill::Kill>("kill", (1, 2)),
@@ -114,7 +116,7 @@ const VERBS: &[Entry] = &[
 ];
 
 /// Commands of runc that this version does not have.
-const NOT_YET: &[&str] = &["checkpoint", "events", "exec", "restore", "update"];
+const NOT_YET: &[&str] = &["checkpoint", "events", "restore", "update"];
 
 /// Does what the command line `args`, program name first, asks for: the exit code.
 pub fn run(args: &[OsString], inherited: Inherited) -> Result<u8, Failure> {

@@ -32,6 +32,11 @@ impl Failure {
         Failure { code: 3, ..Failure::new(text) }
     }
 
+    /// A process that could not be executed in a container; its own exit codes end below.
+    pub fn of_exec(self) -> Failure {
+        Failure { text: format!("exec failed: {}", self.text), code: 255, ..self }
+    }
+
     /// The same error with the command and the container it is about.
     pub fn during(self, verb: &'static str, id: &ContainerId) -> Failure {
         Failure { during: Some((verb, id.to_string())), ..self }

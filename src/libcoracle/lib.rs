@@ -19,13 +19,17 @@ pub mod id;
 pub mod launch;
 pub mod ops;
 mod prepare;
+mod seal;
 pub mod signal;
 pub mod store;
+pub mod user;
 
 pub use error::{Error, Kind, Result};
 pub use id::ContainerId;
 pub use ops::create::CreateOptions;
+pub use ops::exec::ExecOptions;
 pub use ops::run::RunOptions;
 pub use ops::state::Report;
 pub use signal::Signal;
 pub use store::Root;
+pub use user::UserSpec;

@@ -16,6 +16,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::process::Process;
 
 /// What fills a slot.
 pub enum Filled {
@@ -46,6 +47,10 @@ fn fill(source: &Source, gate: &Path, mappings: &mut userns::Mappings) -> Result
             let what = || format!("open {kind} namespace {}", path.display());
             let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context(what)?;
             Filled::Fd(fd)
+        }
+        Source::Process { pid, start_time } => {
+            let gone = || Error::new(Kind::InvalidState, "container not running");
+            Filled::Fd(Process { pid: *pid, start_time: *start_time }.alive().ok_or_else(gone)?)
         }
         Source::Seccomp(filter) => Filled::Program(seccomp::compile(filter)?, filter.flags),
         Source::Connect(path) => Filled::Fd(socket::connect(path)?),

@@ -16,3 +16,12 @@ pub fn create(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Resul
     plan.init.extend([Step::OpenPty { size }, Step::SendPty(socket), Step::Console, Step::Stdio]);
     Ok(())
 }
+
+/// The terminal of a further process: the same, but /dev/console stays the first one's.
+pub fn exec(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Result<()> {
+    let before = plan.init.len();
+    create(plan, process, opts)?;
+    let added = plan.init.split_off(before);
+    plan.init.extend(added.into_iter().filter(|step| !matches!(step, Step::Console)));
+    Ok(())
+}

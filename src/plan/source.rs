@@ -169,6 +169,11 @@ pub enum Source {
         kind: Kind,
         path: PathBuf,
     },
+    /// A pidfd of the process with this id and start time (clock ticks since boot).
+    Process {
+        pid: i32,
+        start_time: u64,
+    },
     Seccomp(Box<Filter>),
     /// A stream connection to the UNIX socket at a path.
     Connect(PathBuf),
@@ -186,6 +191,7 @@ impl fmt::Display for Source {
             Source::Tree(tree) => tree.fmt(f),
             Source::Directory(path) => write!(f, "open directory {}", show(path)),
             Source::Namespace { kind, path } => write!(f, "open {kind} namespace {}", path.display()),
+            Source::Process { pid, .. } => write!(f, "open process {pid}"),
             Source::Seccomp(_) => f.write_str("compile seccomp filter"),
             Source::Connect(path) => write!(f, "connect to {}", path.display()),
             Source::Proc => f.write_str("open /proc"),

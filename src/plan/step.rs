@@ -33,6 +33,11 @@ pub enum Step {
     /// Report that the point is reached and wait for the parent's answer.
     Sync(Point),
 
+    /// Join the namespaces `flags` (`CLONE_NEW*`) of the process in the slot.
+    JoinAll {
+        slot: Slot,
+        flags: i32,
+    },
     Join {
         slot: Slot,
         kind: Kind,
@@ -175,6 +180,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Sync(point) => write!(f, "-- {point:?} --"),
+            Step::JoinAll { slot, flags } => write!(f, "join namespaces {flags:#x} of the container ({slot})"),
             Step::Join { slot, kind } => write!(f, "join {kind} namespace ({slot})"),
             Step::Unshare(kind) => write!(f, "unshare {kind} namespace"),
             Step::BecomeRoot => f.write_str("become root of the user namespace"),

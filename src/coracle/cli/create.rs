@@ -80,7 +80,7 @@ impl NewContainer {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::system(format!("find {}", path.display()), &error))
 }
 

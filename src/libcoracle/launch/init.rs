@@ -85,6 +85,7 @@ impl<'a> Init<'a> {
         match step {
             Step::Sync(_) => Ok(packet::reached(self.socket.as_fd(), index)?),
 
+            Step::JoinAll { slot, flags } => self.join_all(*slot, *flags),
             Step::Join { slot, kind } => self.join(*slot, *kind),
             Step::Unshare(kind) => identity::unshare(*kind),
             Step::BecomeRoot => identity::become_root(),

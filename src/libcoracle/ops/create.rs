@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use coracle_cgroup::{Created, Driver, Layout};
 use coracle_plan::{HookKind, Host, Plan};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 
 use crate::bundle::Bundle;
 use crate::error::{Context, Error, Kind, Result};
@@ -15,7 +15,7 @@ use crate::id::ContainerId;
 use crate::launch::host_steps::HostSteps;
 use crate::launch::{self, Child};
 use crate::prepare::prepare;
-use crate::store::process::Process;
+use crate::store::process::Process as ProcessRecord;
 use crate::store::record::{Hooks, State, VERSION};
 use crate::store::status::Status;
 use crate::store::{Claim, Root};
@@ -47,15 +47,19 @@ pub struct CreateOptions {
 /// Whatever of the configuration cannot be made; nothing of the container is left then.
 pub fn create(root: &Root, id: &ContainerId, opts: &CreateOptions) -> Result<()> {
     let bundle = Bundle::open(&opts.bundle, opts.config.as_deref())?;
-    check_terminal(bundle.spec(), opts, true)?;
+    check_terminal_of(bundle.spec(), opts, true)?;
     let made = Making::begin(root, id, opts, &bundle, true)?;
     made.commit(opts)?.child.leave_at_gate()
 }
 
+/// [`check_terminal`] for the process of `spec`, if it has one.
+pub(super) fn check_terminal_of(spec: &Spec, opts: &CreateOptions, detached: bool) -> Result<()> {
+    spec.process().as_ref().map_or(Ok(()), |process| check_terminal(process, opts.console_socket.as_deref(), detached))
+}
+
 /// A terminal goes to a socket when nobody stays to talk to it, and only then.
-pub(super) fn check_terminal(spec: &Spec, opts: &CreateOptions, detached: bool) -> Result<()> {
-    let terminal = spec.process().as_ref().and_then(|p| p.terminal()).unwrap_or(false);
-    let text = match (terminal, detached, &opts.console_socket) {
+pub(super) fn check_terminal(process: &Process, socket: Option<&Path>, detached: bool) -> Result<()> {
+    let text = match (process.terminal().unwrap_or(false), detached, socket) {
         (true, true, None) => "cannot allocate tty if coracle will detach without setting console socket",
         (false, _, Some(_)) | (true, false, Some(_)) => {
             "cannot use console socket if coracle will not detach or allocate tty"
@@ -83,10 +87,10 @@ pub(super) struct Made {
 
 impl Made {
     /// Runs the startContainer hooks, lets the program run, and runs the poststart hooks.
-    pub fn exec(&mut self) -> Result<()> {
-        hooks::run(HookKind::StartContainer, &self.state.hooks.start_container, &self.state, Status::Created)?;
-        self.child.exec(&self.plan)?;
-        hooks::run(HookKind::Poststart, &self.state.hooks.poststart, &self.state, Status::Running)
+    pub fn exec(child: &mut Child, plan: &Plan, state: &State) -> Result<()> {
+        hooks::run(HookKind::StartContainer, &state.hooks.start_container, state, Status::Created)?;
+        child.exec(plan)?;
+        hooks::run(HookKind::Poststart, &state.hooks.poststart, state, Status::Running)
     }
 }
 
@@ -190,7 +194,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         id: id.to_string(),
         bundle: bundle.path().to_path_buf(),
         rootfs,
-        init: Process { pid: 0, start_time: 0 },
+        init: ProcessRecord { pid: 0, start_time: 0 },
         created: crate::store::time::now(),
         annotations,
         cgroup: cgroup.location().clone(),
@@ -206,7 +210,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
 }
 
 /// Writes the process id, whole or not at all, in decimal without a newline.
-fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let what = || format!("write pid file {}", path.display());

@@ -1,12 +1,13 @@
 //! `run`: create and start in one, and stay until the end.
 
-use super::create::{CreateOptions, Made, Making, check_terminal};
+use super::create::{CreateOptions, Made, Making, check_terminal_of};
 use super::delete::delete;
 use crate::bundle::Bundle;
 use crate::console::{Console, Terminal};
 use crate::error::Result;
 use crate::foreground::Signals;
 use crate::id::ContainerId;
+use crate::launch::Child;
 use crate::store::Root;
 
 /// How `run` goes on once the program runs.
@@ -25,14 +26,14 @@ pub struct RunOptions {
 /// As of `create` and `start`; the container is then gone.
 pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions) -> Result<i32> {
     let bundle = Bundle::open(&opts.bundle, opts.config.as_deref())?;
-    check_terminal(bundle.spec(), opts, run.detach)?;
+    check_terminal_of(bundle.spec(), opts, run.detach)?;
     let terminal = bundle.spec().process().as_ref().and_then(|p| p.terminal()).unwrap_or(false);
     let terminal = if terminal && !run.detach { Some(Terminal::find()?) } else { None };
     let mut signals = if run.detach { None } else { Some(Signals::catch(!run.no_subreaper)?) };
-    let mut made = Making::begin(root, id, opts, &bundle, false)?.commit(opts)?;
-    let ended = attend(&mut made, terminal, signals.as_mut());
+    let Made { mut child, plan, state } = Making::begin(root, id, opts, &bundle, false)?.commit(opts)?;
+    let ended = attend(&mut child, terminal, signals.as_mut(), |child| Made::exec(child, &plan, &state));
     if ended.is_err() || !run.detach {
-        drop(made);
+        drop(child);
         if !run.keep {
             delete(root, id, true)?;
         }
@@ -40,15 +41,20 @@ pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions
     ended
 }
 
-/// Lets the program run and, in the foreground, stays with it until it ends.
-fn attend(made: &mut Made, terminal: Option<Terminal>, signals: Option<&mut Signals>) -> Result<i32> {
-    let mut console = match (terminal, made.child.terminal.take()) {
+/// Lets `child` execute its program and, where signals are caught, stays with it until it ends.
+pub(super) fn attend(
+    child: &mut Child,
+    terminal: Option<Terminal>,
+    signals: Option<&mut Signals>,
+    exec: impl FnOnce(&mut Child) -> Result<()>,
+) -> Result<i32> {
+    let mut console = match (terminal, child.terminal.take()) {
         (Some(terminal), Some(master)) => Some(Console::connect(terminal, master)?),
         _ => None,
     };
-    made.exec()?;
+    exec(child)?;
     match signals {
-        Some(signals) => signals.stay(made.child.pid, &made.child.pidfd, console.as_mut()),
+        Some(signals) => signals.stay(child.pid, &child.pidfd, console.as_mut()),
         None => Ok(0),
     }
 }

@@ -5,7 +5,9 @@ use std::ffi::CStr;
 use coracle_plan::namespaces::Kind;
 use coracle_plan::source::Slot;
 use coracle_sys::{creds, keyring as keys};
+use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns, unshare as unshare_flags};
+use nix::sys::stat::Mode;
 use nix::unistd::{sethostname, setsid as new_session};
 
 use super::{Init, Result};
@@ -15,6 +17,16 @@ impl Init<'_> {
         // Before the first namespace that others live in: they must not see into this process (CVE-2016-9962).
         creds::set_dumpable(false)?;
         Ok(setns(self.slot(slot)?, CloneFlags::from_bits_truncate(kind.flag()))?)
+    }
+}
+
+impl Init<'_> {
+    pub fn join_all(&mut self, slot: Slot, flags: i32) -> Result<()> {
+        creds::set_dumpable(false)?;
+        setns(self.slot(slot)?, CloneFlags::from_bits_retain(flags))?;
+        let how = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        self.root = Some(open(c"/", how, Mode::empty())?);
+        Ok(())
     }
 }
 

@@ -1,0 +1,166 @@
+//! `exec`: a further process in a container.
+
+use std::path::PathBuf;
+
+use coracle_cgroup::Layout;
+use coracle_plan::CreateOptions as PlanOptions;
+use coracle_plan::exec::{Container, plan};
+use oci_spec::runtime::{Process, Spec};
+
+use super::create::{check_terminal, write_pid_file};
+use super::run::attend;
+use crate::bundle;
+use crate::console::Terminal;
+use crate::error::{Context, Error, Kind, Result};
+use crate::foreground::Signals;
+use crate::host;
+use crate::id::ContainerId;
+use crate::launch;
+use crate::launch::host_steps::HostSteps;
+use crate::prepare::prepare;
+use crate::seal;
+use crate::store::Root;
+use crate::store::status::Status;
+use crate::user::UserSpec;
+
+/// What is to be executed, and how. What is not given is as in the container's own process.
+#[derive(Debug, Clone, Default)]
+pub struct ExecOptions {
+    /// A file with a whole `process` object; the fields from `args` to `apparmor` are then not looked at.
+    pub process: Option<PathBuf>,
+    pub args: Vec<String>,
+    pub cwd: Option<PathBuf>,
+    pub env: Vec<String>,
+    pub tty: bool,
+    pub user: Option<UserSpec>,
+    pub additional_gids: Vec<u32>,
+    /// Names of capabilities (`CAP_KILL`) beyond the container's.
+    pub capabilities: Vec<String>,
+    pub no_new_privs: bool,
+    pub process_label: Option<String>,
+    pub apparmor: Option<String>,
+
+    pub detach: bool,
+    pub console_socket: Option<PathBuf>,
+    pub pidfd_socket: Option<PathBuf>,
+    pub pid_file: Option<PathBuf>,
+    pub preserve_fds: u32,
+    pub listen_fds: u32,
+    /// Go on although the container is paused: the process then runs when it is resumed.
+    pub ignore_paused: bool,
+}
+
+/// Executes a process in the container `id` and returns its status: its exit code, 128 and the signal's number, or 0
+/// when detached.
+///
+/// # Errors
+/// [`Kind::InvalidState`] if the container does not run; the step that failed if the process does not.
+pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
+    let entry = root.entry(id)?;
+    let state = entry.existing()?;
+    seal::ensure()?;
+    check_status(Status::of(&entry, &state)?, opts)?;
+    let spec = bundle::parse("config.json", &entry.config()?, &mut Vec::new())?;
+    let process = process(&spec, opts)?;
+    check_terminal(&process, opts.console_socket.as_deref(), opts.detach)?;
+    let terminal = process.terminal().unwrap_or(false) && !opts.detach;
+    let terminal = if terminal { Some(Terminal::find()?) } else { None };
+    let mut signals = if opts.detach { None } else { Some(Signals::catch(false)?) };
+
+    let cgroup = coracle_cgroup::open(&state.cgroup)?;
+    let host = host::probe(&Layout::detect()?)?;
+    let container = Container { init: (state.init.pid, state.init.start_time), namespaces: state.namespaces };
+    let options = PlanOptions {
+        id: id.to_string(),
+        console_socket: opts.console_socket.clone(),
+        pidfd_socket: opts.pidfd_socket.clone(),
+        preserve_fds: opts.preserve_fds + opts.listen_fds,
+        needs_cgroup_join: cgroup.needs_add(),
+        ..PlanOptions::default()
+    };
+    let plan = plan(&spec, &process, container, &host, &options)?;
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::debug!("plan of a process in {id}:\n{plan}");
+    let filled = prepare(&plan.sources, &entry.gate())?;
+    let mut steps = HostSteps { cgroup: &*cgroup, resources: None, state };
+    let mut child = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child))?;
+    if let Some(path) = &opts.pid_file {
+        write_pid_file(path, child.pid.as_raw())?;
+    }
+    attend(&mut child, terminal, signals.as_mut(), |child| child.exec(&plan))
+}
+
+fn check_status(status: Status, opts: &ExecOptions) -> Result<()> {
+    let text = match status {
+        Status::Stopped | Status::Creating => "cannot exec in a stopped container",
+        Status::Paused if !opts.ignore_paused => "cannot exec in a paused container (use --ignore-paused to override)",
+        _ => return Ok(()),
+    };
+    Err(Error::new(Kind::InvalidState, text))
+}
+
+/// The process to execute: the one in the file, or the container's own with what the caller asked for.
+fn process(spec: &Spec, opts: &ExecOptions) -> Result<Process> {
+    if let Some(path) = &opts.process {
+        let bytes = std::fs::read(path).context(|| format!("read {}", path.display()))?;
+        let mut warnings = Vec::new();
+        let process = bundle::parse_process(&path.display().to_string(), &bytes, &mut warnings)?;
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        return Ok(process);
+    }
+    let mut process = coracle_plan::process::of(spec)?.clone();
+    process.set_args(Some(opts.args.clone()));
+    process.set_terminal(Some(opts.tty));
+    if let Some(cwd) = &opts.cwd {
+        process.set_cwd(cwd.clone());
+    }
+    let env = process.env().iter().flatten().chain(&opts.env).cloned().collect();
+    process.set_env(Some(env));
+    let mut user = process.user().clone();
+    if let Some(UserSpec { uid, gid }) = opts.user {
+        user.set_uid(uid);
+        user.set_gid(gid.unwrap_or(user.gid()));
+    }
+    let gids: Vec<u32> = user.additional_gids().iter().flatten().chain(&opts.additional_gids).copied().collect();
+    user.set_additional_gids(Some(gids));
+    process.set_user(user);
+    if opts.no_new_privs {
+        process.set_no_new_privileges(Some(true));
+    }
+    if let Some(label) = &opts.process_label {
+        process.set_selinux_label(Some(label.clone()));
+    }
+    if let Some(profile) = &opts.apparmor {
+        process.set_apparmor_profile(Some(profile.clone()));
+    }
+    add_capabilities(&mut process, &opts.capabilities)?;
+    Ok(process)
+}
+
+/// Adds to the bounding, effective and permitted sets, and to the ambient set where there is an inheritable one; never
+/// to the inheritable set (CVE-2022-29162).
+fn add_capabilities(process: &mut Process, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut sets = process.capabilities().clone().unwrap_or_default();
+    for name in names {
+        let capability = serde_json::from_value(name.as_str().into())
+            .map_err(|_| Error::new(Kind::InvalidConfig, format!("--cap {name}: unknown capability")))?;
+        let with = |set: &Option<oci_spec::runtime::Capabilities>| {
+            let mut set = set.clone().unwrap_or_default();
+            set.insert(capability);
+            Some(set)
+        };
+        sets.set_bounding(with(sets.bounding()));
+        sets.set_effective(with(sets.effective()));
+        sets.set_permitted(with(sets.permitted()));
+        if sets.inheritable().is_some() {
+            sets.set_ambient(with(sets.ambient()));
+        }
+    }
+    process.set_capabilities(Some(sets));
+    Ok(())
+}
