@@ -10,26 +10,26 @@
 //!   the program runs ◄─────────────────── end of file       exec closed the socket
 //! ```
 
+mod around;
 pub mod host_steps;
+mod id_maps;
 pub mod init;
 pub mod packet;
+mod relay;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use coracle_plan::host_step::HostStep;
-use coracle_plan::namespaces::Kind as NamespaceKind;
-use coracle_plan::source::Slot;
 use coracle_plan::step::{Point, Step};
-use coracle_plan::{Plan, hints};
-use coracle_sys::clone::{Fork, clone3, pidfd_send_signal};
+use coracle_plan::{Plan, Slot, hints};
+use coracle_sys::clone::{Fork, clone3, pidfd_open, pidfd_send_signal};
 use coracle_sys::{Errno, describe};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::prepare::Filled;
-use packet::{Channel, Message, channel};
+use packet::{Channel, Message, Process, channel};
 
 /// A cloned process that is not yet the container's: dropped, it is killed and reaped.
 pub struct Child {
@@ -62,7 +62,7 @@ pub fn to_ready(
 ) -> Result<Child> {
     let mut child = clone(plan, filled, cgroup)?;
     loop {
-        match next(&mut child, &plan.init)? {
+        match next(&mut child, plan)? {
             Event::Reached(point) => {
                 for step in plan.host_steps(point) {
                     host_step(step, &child)?;
@@ -100,13 +100,25 @@ impl Child {
     /// The step between here and the program that failed.
     pub fn exec(&mut self, plan: &Plan) -> Result<()> {
         self.channel.go().context(|| "answer the container's first process")?;
-        match next(self, &plan.init)? {
+        match next(self, plan)? {
             Event::Closed => {
                 self.armed = false;
                 Ok(())
             }
             Event::Reached(point) => Err(Error::new(Kind::InvalidState, format!("{point:?} reached twice"))),
         }
+    }
+}
+
+impl Child {
+    /// The relay has done its part: the process it has cloned takes its place.
+    fn replace(&mut self, pid: Pid) -> Result<()> {
+        // It is this process's child and not waited for: its number cannot be another's yet.
+        let init = pidfd_open(pid).context(|| "open the container's first process")?;
+        let relay = std::mem::replace(&mut self.pidfd, init);
+        self.pid = pid;
+        waitid(Id::PIDFd(relay.as_fd()), WaitPidFlag::WEXITED).context(|| "wait for the relay process")?;
+        Ok(())
     }
 }
 
@@ -125,7 +137,7 @@ pub fn through_gate(connection: OwnedFd, first: usize, texts: &[String]) -> Resu
     channel.go().context(|| "open the gate")?;
     match channel.receive().context(|| "wait for the program")? {
         None => Ok(()),
-        Some(Message::Failed { step, errno, text }) => {
+        Some(Message::Failed { step, errno, text, .. }) => {
             let index = usize::from(step).checked_sub(first);
             let what = index.and_then(|i| texts.get(i)).map_or("start the program", String::as_str);
             Err(failure(what, errno, &text))
@@ -136,74 +148,66 @@ pub fn through_gate(connection: OwnedFd, first: usize, texts: &[String]) -> Resu
 
 fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
     let (ours, theirs) = channel().context(|| "create a socket pair")?;
-    let back = enter_for_children(plan, &filled)?;
-    let fork = clone3(plan.clone, cgroup).map_err(|errno| {
-        let error = Error::system("clone the container's first process", errno);
-        match errno {
-            Errno::ENOSPC => error.with_hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
-            Errno::EINVAL | Errno::ENOSYS => error.with_hint("a namespace may be missing from this kernel"),
-            _ => error,
-        }
-    });
-    let (pid, pidfd) = match fork? {
+    let around = around::enter(plan, &filled)?;
+    let flags = plan.relay.as_ref().map_or(plan.clone, |relay| relay.clone);
+    let (pid, pidfd) = match clone3(flags, cgroup).map_err(not_cloned)? {
         Fork::Parent { pid, pidfd } => (pid, pidfd),
-        Fork::Child => init::run(&plan.init, filled, theirs),
+        Fork::Child => match &plan.relay {
+            Some(relay) => relay::run(plan, relay, filled, theirs),
+            None => init::run(&plan.init, filled, theirs),
+        },
     };
     drop(theirs);
     let child = Child { pid, pidfd, channel: ours, terminal: None, slots: filled, armed: true };
-    leave(back)?;
+    around.leave()?;
     Ok(child)
 }
 
-/// Enters the namespaces that only hold for children; returns the way back.
-fn enter_for_children(plan: &Plan, filled: &[Filled]) -> Result<Vec<(NamespaceKind, OwnedFd)>> {
-    let mut back = Vec::new();
-    for &(Slot(slot), kind) in &plan.around_clone {
-        let name = if kind == NamespaceKind::Pid { "pid" } else { "time" };
-        let own = format!("/proc/self/ns/{name}");
-        let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
-        let fd =
-            nix::fcntl::open(own.as_str(), flags, nix::sys::stat::Mode::empty()).context(|| format!("open {own}"))?;
-        let Some(Filled::Fd(target)) = filled.get(slot) else {
-            return Err(Error::new(Kind::InvalidState, format!("{kind} namespace is not open")));
-        };
-        setns(target, CloneFlags::from_bits_truncate(kind.flag())).context(|| format!("join {kind} namespace"))?;
-        back.push((kind, fd));
+fn not_cloned(errno: Errno) -> Error {
+    let error = Error::system("clone the container's first process", errno);
+    match errno {
+        Errno::ENOSPC => error.with_hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+        Errno::EINVAL | Errno::ENOSYS => error.with_hint("a namespace may be missing from this kernel"),
+        _ => error,
     }
-    Ok(back)
-}
-
-fn leave(back: Vec<(NamespaceKind, OwnedFd)>) -> Result<()> {
-    for (kind, fd) in back {
-        setns(fd, CloneFlags::from_bits_truncate(kind.flag())).context(|| format!("leave {kind} namespace"))?;
-    }
-    Ok(())
 }
 
 /// Waits for the child's next word.
-fn next(child: &mut Child, steps: &[Step]) -> Result<Event> {
+fn next(child: &mut Child, plan: &Plan) -> Result<Event> {
     loop {
         match child.channel.receive().context(|| "wait for the container's first process")? {
             None => return Ok(Event::Closed),
-            Some(Message::Reached { step }) => match steps.get(usize::from(step)) {
+            Some(Message::Reached { by, step }) => match steps(plan, by).get(usize::from(step)) {
                 Some(Step::Sync(point)) => return Ok(Event::Reached(*point)),
                 _ => return Err(Error::new(Kind::InvalidState, format!("step {step} is no sync"))),
             },
             Some(Message::Terminal { fd }) => child.terminal = Some(fd),
-            Some(Message::Failed { step, errno, text }) => {
-                let Some(step) = steps.get(usize::from(step)) else {
-                    return Err(Error::system("set up the container", errno));
-                };
-                let error = match step {
-                    Step::FindExecutable { name, .. } => not_executable(&name.to_string_lossy(), errno),
-                    step => failure(&step.to_string(), errno, &text),
-                };
-                return Err(match hints::hint(step, errno) {
-                    Some(hint) => error.with_hint(hint),
-                    None => error,
+            Some(Message::Cloned { pid }) => child.replace(pid)?,
+            Some(Message::Failed { by, step, errno, text }) => {
+                return Err(match steps(plan, by).get(usize::from(step)) {
+                    None => not_cloned(errno),
+                    Some(step) => step_failed(step, errno, &text),
                 });
             }
         }
+    }
+}
+
+fn steps(plan: &Plan, of: Process) -> &[Step] {
+    match (of, &plan.relay) {
+        (Process::Relay, Some(relay)) => &relay.steps,
+        _ => &plan.init,
+    }
+}
+
+fn step_failed(step: &Step, errno: Errno, text: &str) -> Error {
+    let error = match step {
+        Step::FindExecutable { name, .. } => not_executable(&name.to_string_lossy(), errno),
+        step => failure(&step.to_string(), errno, text),
+    };
+    match hints::hint(step, errno) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
 }
 

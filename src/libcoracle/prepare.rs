@@ -1,5 +1,6 @@
 //! Opens what the plan names, before the clone: everything that can fail on the host has failed by then.
 
+mod namespace;
 mod seccomp;
 mod socket;
 pub mod tree;
@@ -43,10 +44,8 @@ fn fill(source: &Source, gate: &Path, mappings: &mut userns::Mappings) -> Result
             let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
             Filled::Fd(openat2(AT_FDCWD, path.as_c_str(), how).context(|| source.to_string())?)
         }
-        Source::Namespace { kind, path } => {
-            let what = || format!("open {kind} namespace {}", path.display());
-            let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context(what)?;
-            Filled::Fd(fd)
+        Source::Namespace { kind, path, pointer, not_ours } => {
+            Filled::Fd(namespace::open_as(*kind, path, pointer, not_ours.as_deref())?)
         }
         Source::Process { pid, start_time } => {
             let gone = || Error::new(Kind::InvalidState, "container not running");

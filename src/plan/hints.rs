@@ -10,6 +10,9 @@ pub fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::MountFs(mount), Errno::EPERM) if mount.fstype.as_c_str() == c"proc" => {
             Some("the host's /proc is partly covered by other mounts; is coracle itself in a container?")
         }
+        (Step::Join { .. }, Errno::EPERM) => {
+            Some("without privilege a namespace is joined together with the user namespace that owns it")
+        }
         (Step::Seccomp(_), Errno::EACCES) => Some("set process.noNewPrivileges, or run as root"),
         (Step::Pivot, Errno::EINVAL) => Some("a root filesystem in an initramfs needs --no-pivot"),
         _ => None,

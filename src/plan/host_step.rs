@@ -4,6 +4,7 @@ use std::fmt;
 
 use oci_spec::runtime::{Hook, LinuxIdMapping};
 
+use crate::id_maps::{IdMaps, lines};
 use crate::source::Slot;
 
 /// Which hooks, in the order of the lifecycle (config.md, POSIX-platform Hooks).
@@ -35,7 +36,9 @@ impl HookKind {
 #[derive(Debug, Clone, PartialEq)]
 pub enum HostStep {
     /// Write the user namespace's id maps.
-    IdMaps {
+    IdMaps(IdMaps),
+    /// Compare the maps of a joined user namespace with those of the configuration.
+    CheckIdMaps {
         uids: Vec<LinuxIdMapping>,
         gids: Vec<LinuxIdMapping>,
     },
@@ -65,7 +68,10 @@ pub enum HostStep {
 impl fmt::Display for HostStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HostStep::IdMaps { uids, gids } => write!(f, "write id maps uid[{}] gid[{}]", lines(uids), lines(gids)),
+            HostStep::IdMaps(maps) => write!(f, "write id maps {maps}"),
+            HostStep::CheckIdMaps { uids, gids } => {
+                write!(f, "check id maps uid[{}] gid[{}]", lines(uids, ","), lines(gids, ","))
+            }
             HostStep::IdMapTree { slot, .. } => write!(f, "map the ids of {slot}"),
             HostStep::JoinCgroup => f.write_str("join the cgroup"),
             HostStep::Limits => f.write_str("set cgroup limits"),
@@ -74,9 +80,4 @@ impl fmt::Display for HostStep {
             HostStep::Hooks { kind, hooks } => write!(f, "run {} {} hook(s)", hooks.len(), kind.name()),
         }
     }
-}
-
-fn lines(maps: &[LinuxIdMapping]) -> String {
-    let one = |m: &LinuxIdMapping| format!("{} {} {}", m.container_id(), m.host_id(), m.size());
-    maps.iter().map(one).collect::<Vec<_>>().join(",")
 }

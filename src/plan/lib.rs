@@ -17,10 +17,13 @@ pub mod hints;
 pub mod hooks;
 pub mod host;
 pub mod host_step;
+pub mod id_maps;
 pub mod invalid;
+mod joins;
 pub mod mount_options;
 mod mounts;
 pub mod namespaces;
+mod network;
 mod paths;
 pub mod process;
 mod rootfs;
@@ -87,6 +90,8 @@ pub struct Plan {
     pub around_clone: Vec<(Slot, Kind)>,
     /// Offsets of a new time namespace, as lines of /proc/PID/timens_offsets; the parent makes it around the clone.
     pub time_offsets: Option<String>,
+    /// A process between parent and child, where namespaces can only be entered on the way.
+    pub relay: Option<Relay>,
     /// What the child does.
     pub init: Vec<Step>,
     /// What the parent does when the child reaches a point.
@@ -95,6 +100,15 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What is done to mounts when everything in them is made.
     late: Vec<Step>,
+}
+
+/// A process that enters namespaces, clones the container's process as its own sibling, and ends.
+#[derive(Debug, Default)]
+pub struct Relay {
+    /// `CLONE_NEW*` flags of its own clone.
+    pub clone: u64,
+    /// What it does before it clones.
+    pub steps: Vec<Step>,
 }
 
 impl Plan {
@@ -107,9 +121,13 @@ impl Plan {
         let wanted = Wanted::from_spec(spec)?;
         plan.namespaces = wanted.flags();
         let process = process::of(spec)?;
-        namespaces::create(&mut plan, spec, &wanted, opts.needs_cgroup_join)?;
-        process::session(&mut plan, process, opts)?;
+        joins::all(&mut plan, spec, &wanted, host, opts.needs_cgroup_join)?;
+        network::loopback(&mut plan, &wanted);
+        joins::joined(&mut plan, spec, &wanted);
+        namespaces::names(&mut plan, spec, &wanted)?;
         rootfs::attach(&mut plan, spec, &wanted, host, opts)?;
+        joins::become_root(&mut plan, &wanted);
+        process::session(&mut plan, process, opts)?;
         mounts::all(&mut plan, spec, &wanted, host, opts)?;
         devices::all(&mut plan, spec, &wanted, host)?;
         hooks::before_pivot(&mut plan, spec)?;
@@ -127,6 +145,14 @@ impl Plan {
     fn source(&mut self, source: Source) -> Slot {
         self.sources.push(source);
         Slot(self.sources.len() - 1)
+    }
+
+    /// The slot of the host's procfs, which is opened once.
+    fn proc(&mut self) -> Slot {
+        match self.sources.iter().position(|source| *source == Source::Proc) {
+            Some(i) => Slot(i),
+            None => self.source(Source::Proc),
+        }
     }
 
     /// The host steps of `point`.
@@ -149,23 +175,25 @@ impl fmt::Display for Plan {
         for (i, source) in self.sources.iter().enumerate() {
             writeln!(f, "slot {i}: {source}")?;
         }
-        const FLAGS: [(i32, &str); 6] = [
-            (libc::CLONE_NEWUSER, "NEWUSER"),
-            (libc::CLONE_NEWNS, "NEWNS"),
-            (libc::CLONE_NEWPID, "NEWPID"),
-            (libc::CLONE_NEWNET, "NEWNET"),
-            (libc::CLONE_NEWIPC, "NEWIPC"),
-            (libc::CLONE_NEWUTS, "NEWUTS"),
-        ];
-        let names = FLAGS.iter().filter(|(flag, _)| self.clone & *flag as u64 != 0).map(|(_, name)| *name);
-        writeln!(f, "clone {}", names.collect::<Vec<_>>().join("|"))?;
+        if let Some(relay) = &self.relay {
+            writeln!(f, "clone a relay {}", flags(relay.clone))?;
+            self.steps(f, &relay.steps)?;
+        }
+        writeln!(f, "clone {}", flags(self.clone))?;
         for (slot, kind) in &self.around_clone {
             writeln!(f, "  in {kind} namespace ({slot})")?;
         }
         if let Some(offsets) = &self.time_offsets {
-            writeln!(f, "  in a new time namespace ({})", offsets.trim_end().replace('\n', ", "))?;
+            let offsets = offsets.trim_end().replace('\n', ", ");
+            writeln!(f, "  in a new time namespace ({})", if offsets.is_empty() { "no offsets" } else { &offsets })?;
         }
-        for (i, step) in self.init.iter().enumerate() {
+        self.steps(f, &self.init)
+    }
+}
+
+impl Plan {
+    fn steps(&self, f: &mut fmt::Formatter<'_>, steps: &[Step]) -> fmt::Result {
+        for (i, step) in steps.iter().enumerate() {
             writeln!(f, "{i:3} {step}")?;
             if let Step::Sync(point) = step {
                 for host in self.host_steps(*point) {
@@ -175,4 +203,17 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+fn flags(set: u64) -> String {
+    const NAMES: [(i32, &str); 6] = [
+        (libc::CLONE_NEWUSER, "NEWUSER"),
+        (libc::CLONE_NEWNS, "NEWNS"),
+        (libc::CLONE_NEWPID, "NEWPID"),
+        (libc::CLONE_NEWNET, "NEWNET"),
+        (libc::CLONE_NEWIPC, "NEWIPC"),
+        (libc::CLONE_NEWUTS, "NEWUTS"),
+    ];
+    let names = NAMES.iter().filter(|(flag, _)| set & *flag as u64 != 0).map(|(_, name)| *name);
+    names.collect::<Vec<_>>().join("|")
 }

@@ -1,14 +1,12 @@
-//! Namespaces: which are new, which are joined, and in what order.
+//! Namespaces: which kinds the container has, new or joined, and what they are called.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
-use crate::host_step::HostStep;
 use crate::invalid::{Invalid, c_string};
-use crate::source::Source;
-use crate::step::{Point, Step};
+use crate::step::Step;
 use crate::{Plan, Result};
 
 /// A kind of namespace (namespaces(7)).
@@ -25,6 +23,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 8] =
+        [Kind::User, Kind::Mount, Kind::Pid, Kind::Network, Kind::Ipc, Kind::Uts, Kind::Cgroup, Kind::Time];
+
     /// The `CLONE_NEW*` flag.
     pub fn flag(self) -> i32 {
         match self {
@@ -36,6 +37,20 @@ impl Kind {
             Kind::Uts => libc::CLONE_NEWUTS,
             Kind::Cgroup => libc::CLONE_NEWCGROUP,
             Kind::Time => libc::CLONE_NEWTIME,
+        }
+    }
+
+    /// The name below /proc/PID/ns.
+    pub fn file(self) -> &'static str {
+        match self {
+            Kind::User => "user",
+            Kind::Mount => "mnt",
+            Kind::Pid => "pid",
+            Kind::Network => "net",
+            Kind::Ipc => "ipc",
+            Kind::Uts => "uts",
+            Kind::Cgroup => "cgroup",
+            Kind::Time => "time",
         }
     }
 
@@ -113,71 +128,27 @@ impl Wanted {
 
     /// The one to join.
     pub fn path(&self, kind: Kind) -> Option<&PathBuf> {
-        self.entries.iter().find(|(k, _)| *k == kind).and_then(|(_, path)| path.as_ref())
+        self.joined(kind).map(|(_, path)| path)
+    }
+
+    /// The one to join, and where the configuration names it.
+    pub fn joined(&self, kind: Kind) -> Option<(String, &PathBuf)> {
+        let i = self.entries.iter().position(|(k, _)| *k == kind)?;
+        let path = self.entries[i].1.as_ref()?;
+        Some((format!("/linux/namespaces/{i}/path"), path))
     }
 }
 
-/// Clone flags, joins, maps and what belongs to the namespaces themselves.
-pub fn create(plan: &mut Plan, spec: &Spec, wanted: &Wanted, needs_cgroup_join: bool) -> Result<()> {
-    let linux = spec.linux().as_ref();
-    // The cgroup namespace is rooted where its creator is when it is made: after the move into the cgroup.
-    const BY_CLONE: [Kind; 6] = [Kind::User, Kind::Mount, Kind::Pid, Kind::Network, Kind::Ipc, Kind::Uts];
-    for kind in BY_CLONE {
-        if wanted.is_new(kind) {
-            plan.clone |= kind.flag() as u64;
-        }
-    }
-    if needs_cgroup_join {
-        plan.host.push((Point::Mapped, HostStep::JoinCgroup));
-    }
-    if wanted.is_new(Kind::User) {
-        let maps = |maps: Option<&Vec<_>>| maps.cloned().unwrap_or_default();
-        plan.host.push((
-            Point::Mapped,
-            HostStep::IdMaps {
-                uids: maps(linux.and_then(|l| l.uid_mappings().as_ref())),
-                gids: maps(linux.and_then(|l| l.gid_mappings().as_ref())),
-            },
-        ));
-    }
-    if !plan.host.is_empty() {
-        plan.init.push(Step::Sync(Point::Mapped));
-    }
-    join(plan, wanted);
-    if wanted.has(Kind::User) {
-        plan.init.push(Step::BecomeRoot);
-    }
-    if wanted.is_new(Kind::Cgroup) {
-        plan.init.push(Step::Unshare(Kind::Cgroup));
-    }
-    if wanted.is_new(Kind::Network) {
-        plan.init.push(Step::LoopbackUp);
-    }
-    names(plan, spec, wanted)
-}
-
-fn join(plan: &mut Plan, wanted: &Wanted) {
-    // A user namespace first: it gives the right to join those it owns.
-    const ORDER: [Kind; 6] = [Kind::User, Kind::Ipc, Kind::Uts, Kind::Network, Kind::Cgroup, Kind::Mount];
-    for kind in ORDER {
-        if let Some(path) = wanted.path(kind) {
-            let slot = plan.source(Source::Namespace { kind, path: path.clone() });
-            plan.init.push(Step::Join { slot, kind });
-        }
-    }
-    // These two hold for children only: the parent joins them for the clone and goes back.
-    for kind in [Kind::Pid, Kind::Time] {
-        if let Some(path) = wanted.path(kind) {
-            let slot = plan.source(Source::Namespace { kind, path: path.clone() });
-            plan.around_clone.push((slot, kind));
-        }
-    }
-}
-
-fn names(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
+/// The names of a UTS namespace that is not the runtime's.
+pub fn names(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
+    // __NEW_UTS_LEN: the kernel says EINVAL to more.
+    const MOST: usize = 64;
     let of = |pointer: &str, name: &Option<String>| match name.as_deref() {
         None | Some("") => Ok(None),
         Some(_) if !wanted.has(Kind::Uts) => Err(Invalid::new(pointer, "needs a uts namespace")),
+        Some(name) if name.len() > MOST => {
+            Err(Invalid::new(pointer, format!("is {} bytes long, the kernel takes {MOST}", name.len())))
+        }
         Some(name) => c_string(pointer, name).map(Some),
     };
     plan.init.extend(of("/hostname", spec.hostname())?.map(Step::Hostname));

@@ -168,6 +168,10 @@ pub enum Source {
     Namespace {
         kind: Kind,
         path: PathBuf,
+        /// Where the configuration names it.
+        pointer: String,
+        /// What of the configuration cannot be done if it is the runtime's own.
+        not_ours: Option<String>,
     },
     /// A pidfd of the process with this id and start time (clock ticks since boot).
     Process {
@@ -190,7 +194,7 @@ impl fmt::Display for Source {
         match self {
             Source::Tree(tree) => tree.fmt(f),
             Source::Directory(path) => write!(f, "open directory {}", show(path)),
-            Source::Namespace { kind, path } => write!(f, "open {kind} namespace {}", path.display()),
+            Source::Namespace { kind, path, .. } => write!(f, "open {kind} namespace {}", path.display()),
             Source::Process { pid, .. } => write!(f, "open process {pid}"),
             Source::Seccomp(_) => f.write_str("compile seccomp filter"),
             Source::Connect(path) => write!(f, "connect to {}", path.display()),

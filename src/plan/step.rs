@@ -21,6 +21,8 @@ pub use crate::target::{MountPoint, OnProc, Place, Target};
 pub enum Point {
     /// The process exists: id maps are written, it is in its cgroup.
     Mapped,
+    /// It is in all its namespaces.
+    Joined,
     /// Mounts are in place, the root is not yet changed: hooks of the create phase.
     Mounted,
     /// Nothing is left but to execute the program: limits are set, the state is recorded.
@@ -43,6 +45,11 @@ pub enum Step {
         kind: Kind,
     },
     Unshare(Kind),
+    /// Write the offsets of the time namespace this process's children will be in.
+    TimeOffsets {
+        proc: Slot,
+        text: CString,
+    },
     /// Become uid and gid 0 of the new user namespace.
     BecomeRoot,
 
@@ -101,7 +108,9 @@ pub enum Step {
     MoveRoot,
     Chroot,
 
+    /// Set a kernel parameter, by its path below /proc/sys.
     Sysctl {
+        proc: Slot,
         key: CString,
         value: CString,
     },
@@ -183,6 +192,9 @@ impl fmt::Display for Step {
             Step::JoinAll { slot, flags } => write!(f, "join namespaces {flags:#x} of the container ({slot})"),
             Step::Join { slot, kind } => write!(f, "join {kind} namespace ({slot})"),
             Step::Unshare(kind) => write!(f, "unshare {kind} namespace"),
+            Step::TimeOffsets { text, .. } => {
+                write!(f, "set time offsets {}", show(text).trim_end().replace('\n', ", "))
+            }
             Step::BecomeRoot => f.write_str("become root of the user namespace"),
             Step::Hostname(name) => write!(f, "set hostname {}", show(name)),
             Step::Domainname(name) => write!(f, "set domainname {}", show(name)),
@@ -207,7 +219,7 @@ impl fmt::Display for Step {
             Step::Pivot => f.write_str("pivot into the rootfs"),
             Step::MoveRoot => f.write_str("move the rootfs over /"),
             Step::Chroot => f.write_str("change root into the rootfs"),
-            Step::Sysctl { key, value } => write!(f, "set sysctl {} to {}", show(key), show(value)),
+            Step::Sysctl { key, value, .. } => write!(f, "set sysctl {} to {}", show(key), show(value)),
             Step::Readonly(path) => write!(f, "make {} read-only", show(path)),
             Step::Mask(path) => write!(f, "mask {}", show(path)),
             Step::RootPropagation(change) => write!(f, "make / {change}"),

@@ -14,6 +14,7 @@ pub mod fs;
 pub mod guard;
 pub mod keyring;
 pub mod mount;
+pub mod namespace;
 pub mod net;
 pub mod sched;
 pub mod seccomp;

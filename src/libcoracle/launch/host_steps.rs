@@ -9,9 +9,8 @@ use coracle_plan::{HostStep, Slot};
 use coracle_sys::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use oci_spec::runtime::LinuxIdMapping;
 
-use super::Child;
+use super::{Child, id_maps};
 use crate::error::{Context, Error, Kind, Result};
 use crate::hooks;
 use crate::prepare::tree;
@@ -37,9 +36,8 @@ impl HostSteps<'_> {
         match step {
             HostStep::JoinCgroup => Ok(self.cgroup.add(child.pid)?),
             HostStep::Limits => Ok(self.resources.map_or(Ok(()), |r| self.cgroup.set(r))?),
-            HostStep::IdMaps { uids, gids } => {
-                write(child, "uid_map", &lines(uids)).and_then(|()| write(child, "gid_map", &lines(gids)))
-            }
+            HostStep::IdMaps(maps) => id_maps::write(child.pid, maps),
+            HostStep::CheckIdMaps { uids, gids } => id_maps::check(child.pid, uids, gids),
             HostStep::OomScoreAdj(value) => write(child, "oom_score_adj", &value.to_string()),
             HostStep::Hooks { kind, hooks } => hooks::run(*kind, hooks, &self.state, Status::Creating),
             HostStep::IdMapTree { slot, recursive } => map_tree(child, *slot, *recursive).context(|| step.to_string()),
@@ -53,10 +51,6 @@ fn map_tree(child: &Child, slot: Slot, recursive: bool) -> coracle_sys::Result<(
     let path = format!("/proc/{}/ns/user", child.pid);
     let userns = nix::fcntl::open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     tree::map_ids(child.slot(slot).ok_or(Errno::EBADF)?, recursive, userns.as_fd())
-}
-
-fn lines(maps: &[LinuxIdMapping]) -> String {
-    maps.iter().map(|m| format!("{} {} {}\n", m.container_id(), m.host_id(), m.size())).collect()
 }
 
 fn write(child: &Child, file: &str, text: &str) -> Result<()> {

@@ -10,6 +10,7 @@ mod device;
 mod identity;
 mod mount;
 mod path;
+mod proc;
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,7 +21,7 @@ use coracle_sys::clone::{default_sigpipe, exit_now};
 use coracle_sys::{Errno, exec, fds, guard};
 use nix::fcntl::AT_FDCWD;
 
-use super::packet::{self, TEXT};
+use super::packet::{self, Process, TEXT};
 use crate::prepare::Filled;
 
 /// Why a step failed: the errno, and the kernel's own words where it has any.
@@ -49,10 +50,11 @@ impl Failure {
 type Result<T> = std::result::Result<T, Failure>;
 
 /// What the child knows.
-struct Init<'a> {
+pub(super) struct Init<'a> {
+    process: Process,
     /// The channel to the parent, later to `start`.
-    socket: OwnedFd,
-    slots: Vec<Filled>,
+    pub(super) socket: OwnedFd,
+    pub(super) slots: Vec<Filled>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
     /// A /dev/null, checked once, and the mount that hides directories.
@@ -69,25 +71,35 @@ struct Init<'a> {
 pub fn run(steps: &[Step], slots: Vec<Filled>, socket: OwnedFd) -> ! {
     guard::forbid_allocation();
     default_sigpipe();
-    let (null, empty, directory, root, pty, executable) = (None, None, None, None, None, None);
-    let mut init = Init { socket, slots, root, null, empty, directory, pty, cwd_done: false, executable };
-    for (index, step) in steps.iter().enumerate() {
-        if let Err(failure) = init.execute(index, step) {
-            packet::failed(init.socket.as_fd(), index, failure.errno, &failure.text[..failure.len]);
-            exit_now(1);
-        }
-    }
+    Init::new(Process::Init, slots, socket).carry_out(steps);
     exit_now(255)
 }
 
 impl<'a> Init<'a> {
+    pub(super) fn new(process: Process, slots: Vec<Filled>, socket: OwnedFd) -> Init<'a> {
+        let (null, empty, directory, root, pty, executable) = (None, None, None, None, None, None);
+        Init { process, socket, slots, root, null, empty, directory, pty, cwd_done: false, executable }
+    }
+
+    /// Does one step after the other; does not return when one fails.
+    pub(super) fn carry_out(&mut self, steps: &'a [Step]) {
+        for (index, step) in steps.iter().enumerate() {
+            if let Err(failure) = self.execute(index, step) {
+                let text = &failure.text[..failure.len];
+                packet::failed(self.socket.as_fd(), self.process, index, failure.errno, text);
+                exit_now(1);
+            }
+        }
+    }
+
     fn execute(&mut self, index: usize, step: &'a Step) -> Result<()> {
         match step {
-            Step::Sync(_) => Ok(packet::reached(self.socket.as_fd(), index)?),
+            Step::Sync(_) => Ok(packet::reached(self.socket.as_fd(), self.process, index)?),
 
             Step::JoinAll { slot, flags } => self.join_all(*slot, *flags),
             Step::Join { slot, kind } => self.join(*slot, *kind),
             Step::Unshare(kind) => identity::unshare(*kind),
+            Step::TimeOffsets { proc, text } => self.time_offsets(*proc, text),
             Step::BecomeRoot => identity::become_root(),
             Step::Hostname(name) => identity::hostname(name),
             Step::Domainname(name) => identity::domainname(name),
@@ -113,7 +125,7 @@ impl<'a> Init<'a> {
             Step::Pivot => self.pivot(),
             Step::MoveRoot => self.move_root(),
             Step::Chroot => self.chroot(),
-            Step::Sysctl { key, value } => self.sysctl(key, value),
+            Step::Sysctl { proc, key, value } => self.sysctl(*proc, key, value),
             Step::Readonly(path) => self.readonly(path),
             Step::Mask(path) => self.mask(path),
             Step::RootPropagation(change) => mount::propagation(c"/", *change),

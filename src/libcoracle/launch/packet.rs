@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use coracle_sys::fds::{receive_with_fd, send_with_fd};
 use coracle_sys::{Errno, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::Pid;
 
 /// How much text a failure may carry.
 pub const TEXT: usize = 200;
@@ -13,12 +14,36 @@ const REACHED: u8 = 1;
 const FAILED: u8 = 2;
 const TERMINAL: u8 = 3;
 const GO: u8 = 4;
+const CLONED: u8 = 5;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// The process that becomes the container's.
+    Init = 0,
+    /// The one that clones it.
+    Relay = 1,
+}
 
 /// What the child says.
 pub enum Message {
-    Reached { step: u16 },
-    Failed { step: u16, errno: Errno, text: String },
-    Terminal { fd: OwnedFd },
+    Reached {
+        by: Process,
+        step: u16,
+    },
+    Failed {
+        by: Process,
+        step: u16,
+        errno: Errno,
+        text: String,
+    },
+    /// The relay has made the container's process.
+    Cloned {
+        pid: Pid,
+    },
+    Terminal {
+        fd: OwnedFd,
+    },
 }
 
 /// The parent's end.
@@ -59,27 +84,30 @@ fn decode(bytes: &[u8], fd: Option<OwnedFd>) -> Result<Option<Message>> {
         None => return Err(Errno::EBADMSG),
     };
     let step = u16::from_le_bytes([head[2], head[3]]);
+    let by = if head[1] == Process::Relay as u8 { Process::Relay } else { Process::Init };
     let errno = i32::from_le_bytes([head[4], head[5], head[6], head[7]]);
     match (head[0], fd) {
-        (REACHED, _) => Ok(Some(Message::Reached { step })),
+        (REACHED, _) => Ok(Some(Message::Reached { by, step })),
         (FAILED, _) => Ok(Some(Message::Failed {
+            by,
             step,
             errno: Errno::from_raw(errno),
             text: String::from_utf8_lossy(text).trim_end().to_owned(),
         })),
+        (CLONED, _) => Ok(Some(Message::Cloned { pid: Pid::from_raw(errno) })),
         (TERMINAL, Some(fd)) => Ok(Some(Message::Terminal { fd })),
         _ => Err(Errno::EBADMSG),
     }
 }
 
-fn head(tag: u8, step: usize, errno: i32) -> [u8; 8] {
+fn head(tag: u8, by: Process, step: usize, errno: i32) -> [u8; 8] {
     let ([a, b], [c, d, e, f]) = ((step as u16).to_le_bytes(), errno.to_le_bytes());
-    [tag, 0, a, b, c, d, e, f]
+    [tag, by as u8, a, b, c, d, e, f]
 }
 
 /// Says that step `step` is reached and waits for the answer; `ECONNRESET` when the parent is gone.
-pub fn reached(socket: BorrowedFd<'_>, step: usize) -> Result<()> {
-    send_with_fd(socket, &head(REACHED, step, 0), None)?;
+pub fn reached(socket: BorrowedFd<'_>, by: Process, step: usize) -> Result<()> {
+    send_with_fd(socket, &head(REACHED, by, step, 0), None)?;
     wait(socket)
 }
 
@@ -93,15 +121,20 @@ pub fn wait(socket: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Says that step `step` failed. Nobody is left to tell when that fails too.
-pub fn failed(socket: BorrowedFd<'_>, step: usize, errno: Errno, text: &[u8]) {
+pub fn failed(socket: BorrowedFd<'_>, by: Process, step: usize, errno: Errno, text: &[u8]) {
     let mut packet = [0; 8 + TEXT];
     let n = text.len().min(TEXT);
-    packet[..8].copy_from_slice(&head(FAILED, step, errno as i32));
+    packet[..8].copy_from_slice(&head(FAILED, by, step, errno as i32));
     packet[8..8 + n].copy_from_slice(&text[..n]);
     let _ = send_with_fd(socket, &packet[..8 + n], None);
 }
 
+/// Says that the container's process is `pid`, as the caller and its parent see it.
+pub fn cloned(socket: BorrowedFd<'_>, pid: Pid) -> Result<()> {
+    send_with_fd(socket, &head(CLONED, Process::Relay, 0, pid.as_raw()), None)
+}
+
 /// Hands the terminal's controlling side over.
 pub fn terminal(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<()> {
-    send_with_fd(socket, &head(TERMINAL, 0, 0), Some(fd))
+    send_with_fd(socket, &head(TERMINAL, Process::Init, 0, 0), Some(fd))
 }

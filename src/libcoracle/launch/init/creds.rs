@@ -1,16 +1,12 @@
 //! Credentials: every step takes something away.
 
 use std::ffi::CStr;
-use std::os::fd::AsFd;
 
 use coracle_plan::source::Slot;
 use coracle_sys::creds::{CapSets, capset, clear_ambient, drop_bounding, raise_ambient};
 use coracle_sys::{Errno, seccomp};
-use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::write;
 
-use super::path::open_in;
 use super::{Filled, Init, Result};
 
 /// Drops every capability outside `set` from the bounding set; the kernel says where its list ends.
@@ -72,13 +68,6 @@ impl Init<'_> {
             }
             _ => Err(Errno::EBADF.into()),
         }
-    }
-
-    pub fn sysctl(&self, key: &CStr, value: &CStr) -> Result<()> {
-        let sys = open(c"/proc/sys", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-        let file = open_in(sys.as_fd(), key, OFlag::O_WRONLY, true)?;
-        write(&file, value.to_bytes())?;
-        Ok(())
     }
 
     pub fn exec_label(&self, _attribute: &CStr, _label: &CStr) -> Result<()> {

@@ -36,7 +36,9 @@ pub fn unshare(kind: Kind) -> Result<()> {
 
 pub fn become_root() -> Result<()> {
     creds::set_gid(0)?;
-    Ok(creds::set_uid(0)?)
+    creds::set_uid(0)?;
+    // The maps are written: from here on processes of the namespace must not see into this one (CVE-2016-9962).
+    Ok(creds::set_dumpable(false)?)
 }
 
 pub fn hostname(name: &CStr) -> Result<()> {
