@@ -53,7 +53,7 @@ pub const TESTS: &[Test] = &[
         let host = t.helper(&["probe"]).run().facts();
         assert_eq!(sets(&facts)["effective"], host.at("/capabilities/effective").clone());
     })
-    .known(&[("runc 1.1", "has no features verb")]),
+    .known(&[("runc 1.1", "fails with EPERM on a capability the caller lacks")]),
     test("capabilities: an unknown one is a warning", &[117, 218], |t| {
         let some = json!(["CAP_CHOWN", "CAP_NOSUCH"]);
         let patch = json!({"process": {"capabilities": {"bounding": some, "effective": ["CAP_CHOWN"], "permitted": ["CAP_CHOWN"]}}});

@@ -138,7 +138,8 @@ pub const TESTS: &[Test] = &[
                 json!({"linux": {"intelRdt": {"closID": "moon"}}}),
             ],
         );
-    }),
+    })
+    .known(&[("runc 1.1", "ignores it")]),
     test("features: schemata of the wrong form are refused", &[363, 364, 365], |t| {
         let rdt = |value: Value| json!({"linux": {"intelRdt": value}});
         refused(

@@ -147,7 +147,7 @@ pub const TESTS: &[Test] = &[
             filtered(t, filter).run().ok();
         }
     })
-    .known(&[("runc 1.1", "has no features verb")]),
+    .known(&[("runc 1.1", "lists more than the library takes")]),
     test("seccomp: a listener gets descriptor and state", &[393, 394, 395, 396, 399, 400, 409, 410, 411, 412], |t| {
         let (mut agent, path) = agent(t, "42");
         let bundle = filtered(t, notified(&path)).args(&["/guest", "syscall", SYNC]);
