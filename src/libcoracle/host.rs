@@ -9,18 +9,21 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::error::{Context, Error, Kind, Result};
 
+/// CAP_CHECKPOINT_RESTORE, the last one that was added.
+const LAST_OF_5_9: u32 = 40;
+
 /// Probes this process and the machine.
 pub fn probe(layout: &Layout) -> Result<Host> {
-    let own = caps::read(None, caps::CapSet::Effective)
-        .map_err(|e| Error::new(Kind::InvalidState, format!("read own capabilities: {e}")))?;
-    let capabilities = own.iter().fold(0, |mask, cap| mask | cap.bitmask());
+    let own = own_capabilities(caps::CapSet::Effective)? & own_capabilities(caps::CapSet::Permitted)?;
     Ok(Host {
         euid: geteuid().as_raw(),
         egid: getegid().as_raw(),
         in_userns: in_userns(),
-        capabilities,
-        bounding: capabilities,
-        last_capability: 40,
+        capabilities: own,
+        bounding: own_capabilities(caps::CapSet::Bounding)?,
+        may_set_groups: std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"allow")),
+        hard_limits: std::array::from_fn(|i| coracle_sys::rlimit::hard(i as u32).unwrap_or(u64::MAX)),
+        last_capability: last_capability(),
         cgroup: match layout.mode() {
             Mode::Absent => CgroupMode::None,
             Mode::V1 => CgroupMode::V1,
@@ -58,6 +61,18 @@ pub fn kernel_mounts() -> Result<Vec<PathBuf>> {
 fn unescape(text: &str) -> String {
     let pairs = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
     pairs.into_iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+fn own_capabilities(set: caps::CapSet) -> Result<u64> {
+    let own = caps::read(None, set);
+    let own = own.map_err(|e| Error::new(Kind::InvalidState, format!("read own {set:?} capabilities: {e}")))?;
+    Ok(own.iter().fold(0, |mask, cap| mask | cap.bitmask()))
+}
+
+/// The highest capability of the kernel (capabilities(7)).
+fn last_capability() -> u32 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
+    text.trim().parse().unwrap_or(LAST_OF_5_9)
 }
 
 /// Whether this process is in a user namespace other than the initial one (user_namespaces(7)).

@@ -9,6 +9,7 @@ use crate::{CreateOptions, Plan, Result};
 /// The terminal of `process`, if it wants one.
 pub fn create(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Result<()> {
     if !process.terminal().unwrap_or(false) {
+        plan.init.push(Step::NullStdio);
         return Ok(());
     }
     let size = process.console_size().map(|size| (size.height() as u16, size.width() as u16));

@@ -18,6 +18,8 @@ pub fn before_pivot(plan: &mut Plan, spec: &Spec) -> Result<()> {
         }
     }
     if plan.host.len() > before {
+        // Hooks may look at the limits, or change them: they are set by then.
+        plan.host.insert(before, (Point::Mounted, HostStep::Limits));
         plan.init.push(Step::Sync(Point::Mounted));
     }
     Ok(())

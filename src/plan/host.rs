@@ -13,6 +13,10 @@ pub struct Host {
     pub capabilities: u64,
     /// This process's bounding set.
     pub bounding: u64,
+    /// Whether setgroups(2) is allowed in this process's user namespace.
+    pub may_set_groups: bool,
+    /// This process's hard limits, by number of the resource (getrlimit(2)).
+    pub hard_limits: [u64; 16],
     /// The highest capability the kernel knows.
     pub last_capability: u32,
     pub cgroup: CgroupMode,
@@ -53,6 +57,8 @@ impl Host {
             in_userns: false,
             capabilities: (1 << 41) - 1,
             bounding: (1 << 41) - 1,
+            may_set_groups: true,
+            hard_limits: [u64::MAX; 16],
             last_capability: 40,
             cgroup: CgroupMode::V2,
             apparmor: false,

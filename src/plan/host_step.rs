@@ -54,6 +54,8 @@ pub enum HostStep {
     OomScoreAdj(i32),
     /// Soft and hard limit in the resource's own unit (prlimit(2)).
     Rlimit {
+        /// Its place in `process.rlimits`.
+        index: usize,
         name: String,
         resource: u32,
         soft: u64,

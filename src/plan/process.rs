@@ -1,8 +1,5 @@
 //! The program and its rights: the one ordered list every process of a container ends with.
 
-use std::ffi::CString;
-
-use coracle_sys::exec::CArray;
 use oci_spec::runtime::{Process, Spec};
 
 use crate::capabilities::{self, SYS_ADMIN};
@@ -12,7 +9,7 @@ use crate::invalid::{Invalid, c_string};
 use crate::seccomp::Filter;
 use crate::source::Source;
 use crate::step::{Point, Step};
-use crate::{CreateOptions, Plan, Result};
+use crate::{CreateOptions, Plan, Result, environment, rlimits, user};
 
 /// `process` of the configuration, checked for what it cannot do without.
 pub fn of(spec: &Spec) -> Result<&Process> {
@@ -32,7 +29,8 @@ pub fn of(spec: &Spec) -> Result<&Process> {
 
 /// What a process starts with, before anything of the container is visible to it.
 pub fn session(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Result<()> {
-    plan.init.push(Step::Setsid);
+    // The runtime's own affinity is its caller's business; the container's processors are those of its cgroup.
+    plan.init.extend([Step::Signals, Step::Setsid, Step::Affinity(None)]);
     if !opts.no_new_keyring {
         plan.init.push(Step::Keyring(c_string("/id", format!("_ses.{}", opts.id))?));
     }
@@ -44,8 +42,9 @@ pub fn session(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Resu
 
 /// From here on every step takes something away; the last one executes the program.
 ///
-/// The order is what the kernel allows: groups before ids, ids before capabilities, the working directory with the
-/// user's rights, and a seccomp filter right before the program, which must not need a system call of ours.
+/// The order is what the kernel allows: descriptors closed before anything is looked up by a name that could lead to
+/// one, groups before ids, ids before capabilities, the working directory with the user's rights, and a seccomp filter
+/// right before the program, which must not need a system call of ours.
 pub fn drop_privileges_and_exec(
     plan: &mut Plan,
     spec: &Spec,
@@ -53,7 +52,13 @@ pub fn drop_privileges_and_exec(
     host: &Host,
     opts: &CreateOptions,
 ) -> Result<()> {
-    let sets = capabilities::sets(process.capabilities().as_ref());
+    user::check(process)?;
+    let user = process.user();
+    let program = environment::program(process, &opts.extra_env)?;
+    let limits = rlimits::all(process, host)?;
+    let in_userns = plan.namespaces & libc::CLONE_NEWUSER != 0;
+    let asked = capabilities::sets(process.capabilities().as_ref());
+    let capabilities = capabilities::granted(asked, host, in_userns, &mut plan.warnings)?;
     let seccomp = spec.linux().as_ref().and_then(|l| l.seccomp().clone());
     let filter = seccomp.map(|seccomp| Filter::from_spec(&seccomp)).transpose()?;
     if filter.as_ref().is_some_and(|filter| filter.listener.is_some()) {
@@ -62,24 +67,26 @@ pub fn drop_privileges_and_exec(
     let seccomp = filter.map(|filter| plan.source(Source::Seccomp(Box::new(filter))));
     let no_new_privs = process.no_new_privileges().unwrap_or(false);
     let cwd = c_string("/process/cwd", process.cwd().as_os_str().as_encoded_bytes())?;
+    let gate = opts.gate.then(|| plan.source(Source::Gate));
 
-    let user = process.user();
-    if host.euid == 0 {
-        plan.init.push(Step::Groups(user.additional_gids().clone().unwrap_or_default()));
-    }
+    plan.init.push(Step::StdioOwner { uid: user.uid() });
+    plan.init.push(Step::CloseFds { keep: opts.preserve_fds, gate });
+    plan.init.extend(program.find_home);
+    user::groups(plan, process, host)?;
     plan.init.push(Step::ChdirEarly(cwd.clone()));
-    plan.init.push(Step::Bounding(sets.bounding));
+    plan.init.push(capabilities.bounding);
     plan.init.push(Step::KeepCaps);
     plan.init.push(Step::SetGid(user.gid()));
     plan.init.push(Step::SetUid(user.uid()));
     plan.init.push(Step::Chdir(cwd));
     plan.init.push(Step::VerifyCwd);
-    plan.init.push(Step::Umask(user.umask().unwrap_or(0o022)));
+    plan.init.push(user::umask(process)?);
 
     // Loading a filter takes no_new_privs or CAP_SYS_ADMIN. The capability goes with execve, which computes the new
     // sets from the inheritable, bounding and ambient ones alone (capabilities(7)): so nothing but the program is
     // called under the filter.
     let until_exec = if seccomp.is_some() && !no_new_privs { 1 << SYS_ADMIN } else { 0 };
+    let sets = capabilities.sets;
     plan.init.push(Step::Capabilities {
         effective: sets.effective | until_exec,
         permitted: sets.permitted | until_exec,
@@ -89,41 +96,15 @@ pub fn drop_privileges_and_exec(
     if no_new_privs {
         plan.init.push(Step::NoNewPrivs);
     }
-    plan.init.push(Step::CloseFds { keep: opts.preserve_fds });
-    let (find, exec) = program(process, opts)?;
-    plan.init.push(find);
-    plan.host.push((Point::Ready, HostStep::Limits));
+    plan.init.push(program.find);
+    if !plan.host.iter().any(|(_, step)| *step == HostStep::Limits) {
+        plan.host.push((Point::Ready, HostStep::Limits));
+    }
+    plan.host.extend(limits.raised);
     plan.init.push(Step::Sync(Point::Ready));
-    if opts.gate {
-        let slot = plan.source(Source::Gate);
-        plan.init.push(Step::Gate(slot));
-    }
+    plan.init.extend(gate.map(Step::Gate));
+    plan.init.extend(limits.own);
     plan.init.extend(seccomp.map(Step::Seccomp));
-    plan.init.push(exec);
+    plan.init.push(program.exec);
     Ok(())
-}
-
-fn program(process: &Process, opts: &CreateOptions) -> Result<(Step, Step)> {
-    let strings = |pointer: &str, list: &[String]| -> Result<Vec<CString>> {
-        list.iter().enumerate().map(|(i, text)| c_string(&format!("{pointer}/{i}"), text.as_str())).collect()
-    };
-    let env: Vec<String> = process.env().iter().flatten().cloned().chain(opts.extra_env.iter().cloned()).collect();
-    let args = process.args().as_deref().unwrap_or_default();
-    let argv = strings("/process/args", args)?;
-    let envp = strings("/process/env", &env)?;
-    let name = argv.first().cloned().unwrap_or_default();
-    let candidates = candidates(args.first().map_or("", String::as_str), &env)?;
-    let find = Step::FindExecutable { name: name.clone(), candidates };
-    Ok((find, Step::Exec { name, argv: CArray::new(argv), envp: CArray::new(envp) }))
-}
-
-/// Where execvp(3) would look for `name`: itself if it has a slash, else below each directory of PATH.
-fn candidates(name: &str, env: &[String]) -> Result<Vec<CString>> {
-    let at = "/process/args/0";
-    if name.contains('/') {
-        return Ok(vec![c_string(at, name)?]);
-    }
-    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or("/bin:/usr/bin");
-    let joined = |dir: &str| if dir.is_empty() { format!("./{name}") } else { format!("{dir}/{name}") };
-    path.split(':').map(|dir| c_string(at, joined(dir))).collect()
 }

@@ -146,7 +146,11 @@ pub enum Step {
     SetGid(u32),
     SetUid(u32),
     KeepCaps,
-    Bounding(u64),
+    /// Drop capabilities from the bounding set, so that `keep` is left.
+    Bounding {
+        keep: u64,
+        drop: u64,
+    },
     Capabilities {
         effective: u64,
         permitted: u64,
@@ -162,9 +166,31 @@ pub enum Step {
     Seccomp(Slot),
     VerifyCwd,
 
-    /// Close every descriptor from 3 + `keep` up at exec.
+    /// Close every descriptor from 3 + `keep` up but the way to the parent and the gate.
     CloseFds {
         keep: u32,
+        gate: Option<Slot>,
+    },
+    /// Look up the home directory of `uid` in /etc/passwd for `Exec`.
+    FindHome {
+        uid: u32,
+    },
+    /// Lower a limit of this process (setrlimit(2)).
+    Rlimit {
+        name: String,
+        resource: u32,
+        soft: u64,
+        hard: u64,
+    },
+    /// No signal blocked, none ignored.
+    Signals,
+    /// Run on every processor of the cgroup, or on those of the mask.
+    Affinity(Option<Vec<u64>>),
+    /// Put the container's /dev/null where standard input, output or error are the host's.
+    NullStdio,
+    /// Give standard input, output and error to the user.
+    StdioOwner {
+        uid: u32,
     },
     /// Which of the candidates is executable; the index goes to `Exec`.
     FindExecutable {
@@ -177,6 +203,8 @@ pub enum Step {
         name: CString,
         argv: CArray,
         envp: CArray,
+        /// The place of HOME in `envp`, if it is that of `FindHome`.
+        home: Option<usize>,
     },
 }
 
@@ -240,7 +268,7 @@ impl fmt::Display for Step {
             Step::SetGid(gid) => write!(f, "set gid {gid}"),
             Step::SetUid(uid) => write!(f, "set uid {uid}"),
             Step::KeepCaps => f.write_str("keep capabilities across the change of uid"),
-            Step::Bounding(set) => write!(f, "drop bounding capabilities outside {set:#x}"),
+            Step::Bounding { keep, .. } => write!(f, "drop bounding capabilities outside {keep:#x}"),
             Step::Capabilities { effective, permitted, inheritable } => {
                 write!(f, "set capabilities e={effective:#x} p={permitted:#x} i={inheritable:#x}")
             }
@@ -249,7 +277,14 @@ impl fmt::Display for Step {
             Step::ExecLabel { attribute, label } => write!(f, "set label {} ({})", show(label), show(attribute)),
             Step::Seccomp(slot) => write!(f, "load seccomp filter ({slot})"),
             Step::VerifyCwd => f.write_str("verify that the working directory is inside the container"),
-            Step::CloseFds { keep } => write!(f, "mark fds from {} close-on-exec", 3 + keep),
+            Step::CloseFds { keep, .. } => write!(f, "close descriptors from {}", 3 + keep),
+            Step::FindHome { uid } => write!(f, "look up the home directory of uid {uid}"),
+            Step::Rlimit { name, soft, hard, .. } => write!(f, "set {name} {soft}:{hard}"),
+            Step::Signals => f.write_str("reset signals"),
+            Step::Affinity(None) => f.write_str("run on every processor"),
+            Step::Affinity(Some(mask)) => write!(f, "run on processors {mask:x?}"),
+            Step::NullStdio => f.write_str("put the container's /dev/null on stdin, stdout and stderr"),
+            Step::StdioOwner { uid } => write!(f, "give stdin, stdout and stderr to uid {uid}"),
             Step::FindExecutable { name, .. } => write!(f, "find executable {}", show(name)),
             Step::Gate(_) => f.write_str("-- wait for start --"),
             Step::Exec { name, .. } => write!(f, "execute {}", show(name)),

@@ -72,13 +72,6 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, 0usize, 0) }).map(drop)
 }
 
-/// Has SIGPIPE end this process again. The Rust runtime ignores it from before `main`, and what is ignored stays so
-/// over exec: `yes | head` in a container would never end.
-pub fn default_sigpipe() {
-    // SAFETY: no handler is installed; the default is always a valid disposition.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-}
-
 /// Ends this process at once: no destructor, no exit handler of a process that was cloned from another.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit(2) takes no pointers and does not return.

@@ -4,6 +4,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::{Errno, Result, check};
 
+/// Standard input, output and error. A process may start without them, which shows as `EBADF`.
+// SAFETY: the numbers are not -1, and no owner of them exists that would close them.
+pub const STDIO: [BorrowedFd<'static>; 3] =
+    unsafe { [BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1), BorrowedFd::borrow_raw(2)] };
+
 /// Sets close-on-exec on every descriptor from `first` up (close_range(2), Linux 5.11).
 pub fn cloexec_from(first: u32) -> Result<()> {
     // SAFETY: no pointers are passed.

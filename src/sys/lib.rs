@@ -16,8 +16,10 @@ pub mod keyring;
 pub mod mount;
 pub mod namespace;
 pub mod net;
+pub mod rlimit;
 pub mod sched;
 pub mod seccomp;
+pub mod signal;
 pub mod spawn;
 pub mod tty;
 

@@ -24,6 +24,12 @@ pub fn set_scheduler(attr: &SchedAttr) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
 }
 
+/// Sets the processors the calling thread may run on, as a bit mask of any length (sched_setaffinity(2)).
+pub fn set_affinity(mask: &[u64]) -> Result<()> {
+    // SAFETY: the mask is valid for its length in bytes.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(mask), mask.as_ptr()) }).map(drop)
+}
+
 /// Sets the io priority of the calling process's group: `class` 1 realtime, 2 best effort, 3 idle; `level` 0 to 7
 /// (ioprio_set(2)).
 pub fn set_io_priority(class: u16, level: u16) -> Result<()> {

@@ -41,7 +41,11 @@ impl HostSteps<'_> {
             HostStep::OomScoreAdj(value) => write(child, "oom_score_adj", &value.to_string()),
             HostStep::Hooks { kind, hooks } => hooks::run(*kind, hooks, &self.state, Status::Creating),
             HostStep::IdMapTree { slot, recursive } => map_tree(child, *slot, *recursive).context(|| step.to_string()),
-            HostStep::Rlimit { .. } => Err(Error::new(Kind::Unsupported, format!("{step}: not supported yet"))),
+            HostStep::Rlimit { index, resource, soft, hard, .. } => {
+                let raised = coracle_sys::rlimit::set(child.pid, *resource, *soft, *hard);
+                let raised = raised.context(|| format!("config.json /process/rlimits/{index}: {step}"));
+                raised.map_err(|e| e.with_hint("raising a limit above the caller's own takes CAP_SYS_RESOURCE"))
+            }
         }
     }
 }

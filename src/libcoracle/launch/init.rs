@@ -7,6 +7,7 @@ mod console;
 mod copy;
 mod creds;
 mod device;
+mod home;
 mod identity;
 mod mount;
 mod path;
@@ -17,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use coracle_plan::source::Slot;
 use coracle_plan::step::Step;
-use coracle_sys::clone::{default_sigpipe, exit_now};
+use coracle_sys::clone::exit_now;
 use coracle_sys::{Errno, exec, fds, guard};
 use nix::fcntl::AT_FDCWD;
 
@@ -64,13 +65,13 @@ pub(super) struct Init<'a> {
     directory: Option<(&'a [u8], OwnedFd)>,
     pty: Option<(OwnedFd, OwnedFd)>,
     cwd_done: bool,
+    home: home::Home,
     executable: Option<&'a CStr>,
 }
 
 /// Carries out `steps`; does not return.
 pub fn run(steps: &[Step], slots: Vec<Filled>, socket: OwnedFd) -> ! {
     guard::forbid_allocation();
-    default_sigpipe();
     Init::new(Process::Init, slots, socket).carry_out(steps);
     exit_now(255)
 }
@@ -78,7 +79,8 @@ pub fn run(steps: &[Step], slots: Vec<Filled>, socket: OwnedFd) -> ! {
 impl<'a> Init<'a> {
     pub(super) fn new(process: Process, slots: Vec<Filled>, socket: OwnedFd) -> Init<'a> {
         let (null, empty, directory, root, pty, executable) = (None, None, None, None, None, None);
-        Init { process, socket, slots, root, null, empty, directory, pty, cwd_done: false, executable }
+        let home = home::Home::NONE;
+        Init { process, socket, slots, root, null, empty, directory, pty, cwd_done: false, home, executable }
     }
 
     /// Does one step after the other; does not return when one fails.
@@ -147,7 +149,7 @@ impl<'a> Init<'a> {
             Step::SetGid(gid) => Ok(coracle_sys::creds::set_gid(*gid)?),
             Step::SetUid(uid) => Ok(coracle_sys::creds::set_uid(*uid)?),
             Step::KeepCaps => Ok(coracle_sys::creds::set_keep_caps(true)?),
-            Step::Bounding(set) => creds::bounding(*set),
+            Step::Bounding { drop, .. } => creds::bounding(*drop),
             Step::Capabilities { effective, permitted, inheritable } => {
                 creds::capabilities(*effective, *permitted, *inheritable)
             }
@@ -156,10 +158,16 @@ impl<'a> Init<'a> {
             Step::ExecLabel { attribute, label } => self.exec_label(attribute, label),
             Step::Seccomp(slot) => self.seccomp(*slot),
 
-            Step::CloseFds { keep } => Ok(fds::cloexec_from(3 + keep)?),
+            Step::CloseFds { keep, gate } => self.close_fds(3 + keep, *gate),
+            Step::FindHome { uid } => self.find_home(*uid),
+            Step::Rlimit { resource, soft, hard, .. } => Ok(coracle_sys::rlimit::set_own(*resource, *soft, *hard)?),
+            Step::Signals => Ok(coracle_sys::signal::reset()?),
+            Step::Affinity(mask) => creds::affinity(mask.as_deref()),
+            Step::NullStdio => self.null_stdio(),
+            Step::StdioOwner { uid } => console::stdio_owner(*uid),
             Step::FindExecutable { candidates, .. } => self.find_executable(candidates),
             Step::Gate(slot) => self.gate(*slot),
-            Step::Exec { argv, envp, .. } => self.exec(argv, envp),
+            Step::Exec { argv, envp, home, .. } => self.exec(argv, envp, *home),
         }
     }
 
@@ -181,23 +189,18 @@ impl<'a> Init<'a> {
     }
 
     fn find_executable(&mut self, candidates: &'a [std::ffi::CString]) -> Result<()> {
-        let mut worst = Errno::ENOENT;
-        for candidate in candidates {
-            match executable(candidate) {
-                Ok(()) => {
-                    self.executable = Some(candidate.as_c_str());
-                    return Ok(());
-                }
-                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-                Err(errno) => worst = errno,
-            }
+        if let [only] = candidates {
+            executable(only)?;
         }
-        Err(worst.into())
+        let found = candidates.iter().find(|candidate| executable(candidate).is_ok());
+        self.executable = Some(found.ok_or(Errno::ENOENT)?.as_c_str());
+        Ok(())
     }
 
-    fn exec(&self, argv: &exec::CArray, envp: &exec::CArray) -> Result<()> {
+    fn exec(&self, argv: &exec::CArray, envp: &exec::CArray, home: Option<usize>) -> Result<()> {
         let path = self.executable.ok_or(Errno::ENOENT)?;
-        match exec::execve(path, argv, envp)? {}
+        let home = home.and_then(|index| Some((index, self.home.entry()?)));
+        match exec::execve(path, argv, envp, home)? {}
     }
 }
 

@@ -9,13 +9,54 @@ use coracle_sys::clone::pidfd_open;
 use coracle_sys::mount::{OPEN_TREE_CLONE, move_mount, open_tree};
 use coracle_sys::{Errno, fds, tty};
 use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
 use nix::unistd::getpid;
 
-use super::path::{mount_point, open_in};
+use super::path::{mount_point, open_in, own_root};
 use super::{Init, Result};
 use crate::launch::packet;
 
+/// /dev/null, by type and number: every regular file has number 0 too.
+fn is_null(stat: &nix::sys::stat::FileStat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
+}
+
+/// Only the owner changes: the group may be the one the terminal wants. Where the kernel refuses, for an owner that
+/// is not mapped or a read-only mount, the stream is left as it is.
+pub fn stdio_owner(uid: u32) -> Result<()> {
+    for stream in fds::STDIO {
+        let stat = fstat(stream)?;
+        if stat.st_uid == uid || is_null(&stat) {
+            continue;
+        }
+        match nix::unistd::fchown(stream, Some(uid.into()), None) {
+            Ok(()) | Err(Errno::EINVAL | Errno::EPERM | Errno::EROFS) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
 impl Init<'_> {
+    /// What the container has at /dev/null is taken only if it is one (an image may have any file there).
+    pub fn null_stdio(&mut self) -> Result<()> {
+        let root = own_root()?;
+        for (number, stream) in fds::STDIO.into_iter().enumerate() {
+            if !is_null(&fstat(stream)?) {
+                continue;
+            }
+            // Looked at before it is opened, which may do things to a device, and after, since it may have changed.
+            let open = |flags| open_in(root.as_fd(), c"dev/null", flags | OFlag::O_NOFOLLOW, false);
+            if open(OFlag::O_PATH).is_ok_and(|null| fstat(&null).is_ok_and(|stat| is_null(&stat))) {
+                let null = open(OFlag::O_RDWR | OFlag::O_NOCTTY)?;
+                if is_null(&fstat(&null)?) {
+                    fds::dup_to(null.as_fd(), number as i32)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub fn open_pty(&mut self, size: Option<(u16, u16)>) -> Result<()> {
         let master = open_in(self.root()?, c"dev/pts/ptmx", OFlag::O_RDWR | OFlag::O_NOCTTY, true)?;
         tty::unlock(master.as_fd())?;

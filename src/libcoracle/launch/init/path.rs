@@ -13,6 +13,11 @@ const PATH_MAX: usize = 4096;
 /// How many symbolic links the kernel follows in a path (path_resolution(7)).
 const LINKS_MAX: u32 = 40;
 
+/// The root directory of this process, for the time after the change of root.
+pub fn own_root() -> Result<OwnedFd> {
+    nix::fcntl::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
 /// Opens `path` below `root` with `flags`; symbolic links are followed as if `root` were `/`.
 pub fn open_in(root: BorrowedFd<'_>, path: &CStr, flags: OFlag, no_symlinks: bool) -> Result<OwnedFd> {
     let mut resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
