@@ -5,10 +5,10 @@ use std::fmt;
 
 use oci_spec::runtime::{LinuxIdMapping, Process, Spec};
 
+use crate::Result;
 use crate::host::Host;
 use crate::invalid::Invalid;
 use crate::namespaces::{Kind, Wanted};
-use crate::{Plan, Result};
 
 /// How many lines the kernel takes (`UID_GID_MAP_MAX_EXTENTS`, Linux 4.15).
 const MOST: usize = 340;
@@ -154,11 +154,20 @@ pub fn plan(spec: &Spec, host: &Host) -> IdMaps {
     }
 }
 
-impl Plan {
-    /// Whether the process may change its supplementary groups.
-    pub fn may_set_groups(&self) -> bool {
-        self.host.iter().all(|(_, step)| !matches!(step, crate::HostStep::IdMaps(maps) if maps.deny_setgroups))
-    }
+/// Whether the kernel lets nobody change supplementary groups, although this process's own namespace does: in a user
+/// namespace whose maps an ordinary user wrote for itself alone. `none` says that there are none to set.
+///
+/// # Errors
+/// Those of the list of namespaces.
+pub fn denies_groups(spec: &Spec, host: &Host, none: bool) -> Result<bool> {
+    let wanted = Wanted::from_spec(spec)?;
+    let denied = match (wanted.is_new(Kind::User), wanted.path(Kind::User)) {
+        (true, _) => plan(spec, host).deny_setgroups,
+        // Whether that of somebody else denies it nobody knows: what is not asked for is not tried.
+        (false, Some(_)) => none,
+        (false, None) => true,
+    };
+    Ok(denied && !host.capable(SETGID))
 }
 
 #[cfg(test)]

@@ -40,6 +40,11 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, needs_cgr
     if wanted.is_new(Kind::User) {
         plan.host.push((Point::Mapped, HostStep::IdMaps(id_maps::plan(spec, host))));
     }
+    let oom_score_adj = spec.process().as_ref().and_then(|process| process.oom_score_adj());
+    if let (Some(value), false) = (oom_score_adj, privileged) {
+        // As long as the process is this user's own: once it is root of the namespace its files in /proc are not.
+        plan.host.push((Point::Mapped, HostStep::OomScoreAdj(value)));
+    }
     let user_first = !privileged && wanted.is_new(Kind::User);
     let others = JOINED.iter().any(|kind| wanted.path(*kind).is_some());
     let early = others || user_first && wanted.is_new(Kind::Time);
@@ -49,9 +54,14 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, needs_cgr
     } else {
         plan.time_offsets = offsets;
     }
-    let mapped_by_relay = plan.relay.as_ref().is_some_and(|relay| relay.clone != 0);
-    if !plan.host.is_empty() && !mapped_by_relay {
-        plan.init.push(Step::Sync(Point::Mapped));
+    if !plan.host.is_empty() {
+        // Maps are for the process that the clone with the user namespace makes.
+        match &mut plan.relay {
+            Some(relay) if plan.clone & libc::CLONE_NEWUSER as u64 == 0 => {
+                relay.steps.insert(0, Step::Sync(Point::Mapped));
+            }
+            _ => plan.init.push(Step::Sync(Point::Mapped)),
+        }
     }
     if plan.relay.is_none() {
         direct(plan, wanted);
@@ -98,7 +108,6 @@ fn relay(plan: &mut Plan, wanted: &Wanted, privileged: bool, offsets: Option<Str
     if wanted.is_new(Kind::User) && !privileged {
         relay.clone = libc::CLONE_NEWUSER as u64;
         plan.clone &= !relay.clone;
-        relay.steps.push(Step::Sync(Point::Mapped));
     } else if let Some(slot) = source(plan, wanted, Kind::User) {
         user = Some(Step::Join { slot, kind: Kind::User });
     }

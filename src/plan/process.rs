@@ -34,7 +34,8 @@ pub fn session(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Resu
     if !opts.no_new_keyring {
         plan.init.push(Step::Keyring(c_string("/id", format!("_ses.{}", opts.id))?));
     }
-    if let Some(value) = process.oom_score_adj() {
+    let done = plan.host.iter().any(|(_, step)| matches!(step, HostStep::OomScoreAdj(_)));
+    if let (Some(value), false) = (process.oom_score_adj(), done) {
         plan.host.push((Point::Ready, HostStep::OomScoreAdj(value)));
     }
     Ok(())
@@ -72,7 +73,7 @@ pub fn drop_privileges_and_exec(
     plan.init.push(Step::StdioOwner { uid: user.uid() });
     plan.init.push(Step::CloseFds { keep: opts.preserve_fds, gate });
     plan.init.extend(program.find_home);
-    user::groups(plan, process, host)?;
+    user::groups(plan, spec, process, host)?;
     plan.init.push(Step::ChdirEarly(cwd.clone()));
     plan.init.push(capabilities.bounding);
     plan.init.push(Step::KeepCaps);

@@ -1,8 +1,9 @@
 //! Who the program runs as.
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 
 use crate::host::Host;
+use crate::id_maps;
 use crate::invalid::Invalid;
 use crate::step::Step;
 use crate::{Plan, Result};
@@ -14,16 +15,17 @@ const UMASK: u32 = 0o022;
 
 /// The supplementary groups: those of the configuration instead of the runtime's own.
 ///
-/// A user without privilege cannot set any, since groups can also take rights away (user_namespaces(7)).
-pub fn groups(plan: &mut Plan, process: &Process, host: &Host) -> Result<()> {
+/// A user without privilege who maps only themselves cannot set any, since groups can also take rights away (user_namespaces(7)).
+pub fn groups(plan: &mut Plan, spec: &Spec, process: &Process, host: &Host) -> Result<()> {
     let pointer = "/process/user/additionalGids";
     let groups = process.user().additional_gids().clone().unwrap_or_default();
     if groups.len() > MOST_GROUPS {
         return Err(Invalid::new(pointer, format!("more than {MOST_GROUPS} groups")));
     }
-    if host.euid == 0 && host.may_set_groups {
+    let denied = id_maps::denies_groups(spec, host, groups.is_empty())?;
+    if !denied && host.may_set_groups {
         plan.init.push(Step::Groups(groups));
-    } else if !groups.is_empty() && host.euid != 0 {
+    } else if !groups.is_empty() && denied {
         return Err(Invalid::new(pointer, "cannot set any additional groups in a rootless container"));
     } else if !groups.is_empty() {
         plan.warnings.push("ignoring process.user.additionalGids: setgroups is denied in this user namespace".into());

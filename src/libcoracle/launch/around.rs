@@ -28,7 +28,7 @@ pub fn enter(plan: &Plan, filled: &[Filled]) -> Result<Around> {
             return Err(Error::new(Kind::InvalidState, format!("{kind} namespace is not open")));
         };
         around.remember(kind)?;
-        setns(target, CloneFlags::from_bits_truncate(kind.flag())).context(|| format!("join {kind} namespace"))?;
+        setns(target, CloneFlags::from_bits_retain(kind.flag())).context(|| format!("join {kind} namespace"))?;
     }
     if let Some(offsets) = &plan.time_offsets {
         around.remember(Namespace::Time)?;
@@ -63,7 +63,7 @@ impl Around {
 }
 
 fn back(kind: Namespace, own: OwnedFd) -> coracle_sys::Result<()> {
-    setns(own, CloneFlags::from_bits_truncate(kind.flag()))
+    setns(own, CloneFlags::from_bits_retain(kind.flag()))
 }
 
 impl Drop for Around {

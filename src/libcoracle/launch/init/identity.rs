@@ -16,14 +16,16 @@ impl Init<'_> {
     pub fn join(&self, slot: Slot, kind: Kind) -> Result<()> {
         // Before the first namespace that others live in: they must not see into this process (CVE-2016-9962).
         creds::set_dumpable(false)?;
-        Ok(setns(self.slot(slot)?, CloneFlags::from_bits_truncate(kind.flag()))?)
+        Ok(setns(self.slot(slot)?, CloneFlags::from_bits_retain(kind.flag()))?)
     }
 }
 
 impl Init<'_> {
     pub fn join_all(&mut self, slot: Slot, flags: i32) -> Result<()> {
         creds::set_dumpable(false)?;
-        setns(self.slot(slot)?, CloneFlags::from_bits_retain(flags))?;
+        if flags != 0 {
+            setns(self.slot(slot)?, CloneFlags::from_bits_retain(flags))?;
+        }
         let how = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         self.root = Some(open(c"/", how, Mode::empty())?);
         Ok(())
@@ -31,7 +33,7 @@ impl Init<'_> {
 }
 
 pub fn unshare(kind: Kind) -> Result<()> {
-    Ok(unshare_flags(CloneFlags::from_bits_truncate(kind.flag()))?)
+    Ok(unshare_flags(CloneFlags::from_bits_retain(kind.flag()))?)
 }
 
 pub fn become_root() -> Result<()> {
