@@ -116,6 +116,11 @@ impl Dir {
         open_at(self.fd.as_fd(), file, OFlag::O_WRONLY)
     }
 
+    /// Opens `file` to be read more than once.
+    pub fn open_to_read(&self, file: &str) -> Result<OwnedFd, Errno> {
+        open_at(self.fd.as_fd(), file, OFlag::O_RDONLY)
+    }
+
     /// Writes `value` to `file` in one go.
     pub fn write(&self, file: &str, value: &str) -> Result<(), Errno> {
         write_once(self.open_file(file)?.as_fd(), value)

@@ -23,8 +23,10 @@ mod error;
 mod layout;
 mod location;
 mod nowhere;
+mod oom;
 mod resources;
 mod signal;
+pub mod stats;
 mod v1;
 mod v2;
 mod write;
@@ -32,7 +34,9 @@ mod write;
 pub use error::{Error, Invalid, Result};
 pub use layout::{Layout, Mode};
 pub use location::Location;
+pub use oom::Oom;
 pub use resources::{Resources, resources};
+pub use stats::Stats;
 
 use location::Target;
 use nowhere::Nowhere;
@@ -74,6 +78,15 @@ pub trait Cgroup: fmt::Debug + Send {
     /// Gives the cgroup to `owner`, who may then move processes below it and hand down controllers, but not lift its
     /// limits (config-linux.md, "Cgroup ownership"). Only on v2; v1 knows no safe delegation.
     fn delegate(&self, owner: Uid) -> Result<()>;
+
+    /// What the processes use now, and have used.
+    ///
+    /// # Errors
+    /// When there is no cgroup to ask.
+    fn stats(&self) -> Result<Stats>;
+
+    /// Word of processes that are killed for want of memory; `None` where the kernel does not give it.
+    fn oom(&self) -> Result<Option<Oom>>;
 
     /// Removes the cgroup with those below it, as far as it was made for the container, and waits for processes that
     /// are about to be gone.

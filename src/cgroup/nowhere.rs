@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use nix::unistd::{Pid, Uid};
 
 use crate::error::{Error, Result};
-use crate::{Cgroup, Resources};
+use crate::{Cgroup, Oom, Resources, Stats};
 
 /// A container that stays in the cgroup of its creator, who may not make another.
 #[derive(Debug)]
@@ -54,6 +54,14 @@ impl Cgroup for Nowhere {
 
     fn delegate(&self, _: Uid) -> Result<()> {
         Ok(())
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        Err(Error::refused("read statistics: the container has no cgroup of its own"))
+    }
+
+    fn oom(&self) -> Result<Option<Oom>> {
+        Ok(None)
     }
 
     fn remove(&self) -> Result<()> {

@@ -17,7 +17,7 @@ pub(crate) use cpu::Cpu;
 pub(crate) use io::WeightDevice;
 pub(crate) use io::{Io, Throttle};
 pub(crate) use memory::Memory;
-pub(crate) use other::Rdma;
+pub(crate) use other::{Rdma, page_size};
 
 /// A limit that is set: to a number, or to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::location::{self, Location, Place, Target};
 use crate::resources::Resources;
 use crate::v2::{self, Unified};
 use crate::write::{Write, apply};
-use crate::{Cgroup, signal};
+use crate::{Cgroup, Oom, Stats, signal};
 
 mod blkio;
 mod cpu;
@@ -25,6 +25,7 @@ mod hugetlb;
 mod memory;
 mod net;
 mod pids;
+mod stats;
 
 /// A container's cgroups in the v1 hierarchies, and in the v2 one if there is one beside them.
 #[derive(Debug, Default)]
@@ -188,6 +189,29 @@ impl Cgroup for Hierarchies {
 
     fn delegate(&self, _: Uid) -> Result<()> {
         Ok(())
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        let mut stats = Stats::default();
+        for hierarchy in &self.all {
+            let files = crate::stats::files(hierarchy.cgroup.existing()?);
+            hierarchy.controllers.iter().try_for_each(|controller| stats::read(&mut stats, controller, &files))?;
+        }
+        if let Some(unified) = self.unified.as_ref().filter(|_| self.with("hugetlb").is_none()) {
+            unified.add_hugetlb(&mut stats)?;
+        }
+        if self.with("pids").is_none() {
+            stats.pids.current = self.pids()?.len() as u64;
+        }
+        Ok(stats)
+    }
+
+    fn oom(&self) -> Result<Option<Oom>> {
+        match (self.with("memory"), &self.unified) {
+            (Some(hierarchy), _) => Oom::v1(hierarchy.cgroup.existing()?).map(Some),
+            (None, Some(unified)) => unified.oom(),
+            (None, None) => Ok(None),
+        }
     }
 
     fn remove(&self) -> Result<()> {

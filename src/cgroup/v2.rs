@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::location::{Place, Target};
 use crate::resources::{Limit, Resources};
 use crate::write::{Refused, Write, apply};
-use crate::{Cgroup, signal};
+use crate::{Cgroup, Oom, Stats, signal};
 
 mod cpu;
 pub(crate) mod cpuset;
@@ -25,6 +25,7 @@ mod io;
 mod memory;
 pub(crate) mod pids;
 pub(crate) mod rdma;
+mod stats;
 mod unified;
 
 /// How long processes may take to freeze, or to be gone after they were killed.
@@ -103,6 +104,13 @@ impl Unified {
             apply(dir, &writes).map_err(Error::from)?;
         }
         rules.map_or(Ok(()), |rules| devices::apply(dir, rules))
+    }
+}
+
+impl Unified {
+    /// Adds what this hierarchy knows of huge pages, where the others do not.
+    pub fn add_hugetlb(&self, stats: &mut Stats) -> Result<()> {
+        stats::hugetlb(stats, &crate::stats::files(self.0.existing()?))
     }
 }
 
@@ -188,6 +196,19 @@ impl Cgroup for Unified {
             }
         }
         Ok(())
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        let dir = self.0.existing()?;
+        let mut stats = stats::read(&crate::stats::files(dir))?;
+        if matches!(dir.read("pids.current"), Err(Errno::ENOENT)) {
+            stats.pids.current = dir.pids()?.len() as u64;
+        }
+        Ok(stats)
+    }
+
+    fn oom(&self) -> Result<Option<Oom>> {
+        Oom::v2(self.0.existing()?)
     }
 
     fn remove(&self) -> Result<()> {

@@ -2,6 +2,8 @@
 
 mod create;
 mod delete;
+mod duration;
+mod events;
 mod exec;
 mod features;
 mod help;
@@ -101,6 +103,7 @@ const fn entry<V: Verb + Parser + 'static>(name: &'static str, operands: (usize,
 const VERBS: &[Entry] = &[
     entry::<create::Create>("create", (1, 1)),
     entry::<delete::Delete>("delete", (1, 1)),
+    entry::<events::Events>("events", (1, 1)),
     Entry { until: Until::Operand, ..entry::<exec::Exec>("exec", (1, usize::MAX)) },
     entry::<features::Features>("features", (0, 0)),
     entry::<help::Help>("help", (0, 1)),
@@ -116,7 +119,7 @@ const VERBS: &[Entry] = &[
 ];
 
 /// Commands of runc that this version does not have.
-const NOT_YET: &[&str] = &["checkpoint", "events", "restore", "update"];
+const NOT_YET: &[&str] = &["checkpoint", "restore", "update"];
 
 /// Does what the command line `args`, program name first, asks for: the exit code.
 pub fn run(args: &[OsString], inherited: Inherited) -> Result<u8, Failure> {

@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+pub mod events;
 pub mod exec;
 pub mod features;
 pub mod kill;
@@ -19,6 +20,7 @@ pub const OCI_VERSION: &str = "1.3.0";
 
 pub use create::create;
 pub use delete::delete;
+pub use events::events;
 pub use exec::exec;
 pub use features::features;
 pub use kill::kill;

@@ -45,7 +45,7 @@ pub(super) fn hugepages(from: &[LinuxHugepageLimit], layout: &Layout) -> Result<
 }
 
 /// The kernel's name for the page size `text`, `2MB` for `2048KB` too.
-fn page_size(text: &str) -> Option<String> {
+pub(crate) fn page_size(text: &str) -> Option<String> {
     let unit = text.find(|c: char| !c.is_ascii_digit())?;
     let shift = match &text[unit..] {
         "KB" => 0,

@@ -1,5 +1,7 @@
 //! What is used, as v2 tells it.
 
+use std::collections::BTreeMap;
+
 use crate::error::Result;
 use crate::stats::{
     BlockIo, BlockIoEntry, Cpu, CpuUsage, Files, Hugetlb, Memory, MemoryEntry, Stats, Throttling, device, number,
@@ -46,8 +48,8 @@ fn memory(files: Files<'_>) -> Result<Memory> {
     };
     let usage = entry("memory")?;
     let swap = entry("memory.swap")?;
-    let raw = pairs(&files("memory.stat")?).map(|(key, value)| (key.to_owned(), value));
-    let raw: std::collections::BTreeMap<_, _> = raw.collect();
+    let text = files("memory.stat")?;
+    let raw: BTreeMap<_, _> = pairs(&text).map(|(key, value)| (key.to_owned(), value)).collect();
     Ok(Memory {
         cache: raw.get("file").copied().unwrap_or_default(),
         usage,
