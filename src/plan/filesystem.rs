@@ -61,7 +61,9 @@ fn options(
     attributes: &Attributes,
     propagation: &[Propagation],
 ) -> fmt::Result {
-    let params = params.iter().filter(|(key, _)| key.as_c_str() != c"source").map(|(key, value)| match value {
+    let told =
+        |key: &CString| key.as_c_str() == c"source" || key.as_c_str() == c"ro" && attributes.names().any(|n| n == "ro");
+    let params = params.iter().filter(|(key, _)| !told(key)).map(|(key, value)| match value {
         Some(value) => format!("{}={}", show(key), show(value)),
         None => show(key).into_owned(),
     });

@@ -33,7 +33,8 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, needs_cgr
     }
     id_maps::check(spec, wanted)?;
     let offsets = offsets(spec, wanted)?;
-    plan.clone = BY_CLONE.iter().filter(|kind| wanted.is_new(**kind)).fold(0, |f, kind| f | kind.flag() as u64);
+    let by_clone = |kind: &&Kind| wanted.is_new(**kind) && (**kind != Kind::Ipc || !wanted.has(Kind::User));
+    plan.clone = BY_CLONE.iter().filter(by_clone).fold(0, |f, kind| f | kind.flag() as u64);
     if needs_cgroup_join {
         plan.host.push((Point::Mapped, HostStep::JoinCgroup));
     }
@@ -76,6 +77,10 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, needs_cgr
 pub fn become_root(plan: &mut Plan, wanted: &Wanted) {
     if wanted.has(Kind::User) {
         plan.init.push(Step::BecomeRoot);
+        // Its message queues belong to whoever makes it: to the container's root, not to the runtime's user.
+        if wanted.is_new(Kind::Ipc) {
+            plan.init.push(Step::Unshare(Kind::Ipc));
+        }
     }
 }
 

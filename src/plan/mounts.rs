@@ -70,11 +70,11 @@ fn one(plan: &mut Plan, around: &Around<'_>, mut entry: Entry<'_>) -> Result<()>
     if entry.options.remount {
         return remount(plan, &entry);
     }
-    let idmap = idmap(around, &entry)?;
     if entry.options.bind.is_some() {
+        let idmap = idmap(around, &entry)?;
         return bind(plan, around, entry, idmap);
     }
-    if idmap.is_some() {
+    if entry.options.idmap.is_some() || entry.mount.uid_mappings().is_some() || entry.mount.gid_mappings().is_some() {
         return Err(entry.invalid("options", "only bind mounts can have an id mapping"));
     }
     let fstype = entry.mount.typ().as_deref().unwrap_or_default();

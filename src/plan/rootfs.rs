@@ -58,12 +58,7 @@ pub fn attach(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, opts: 
         Propagation { flag: libc::MS_SHARED, .. } => Propagation::recursive(libc::MS_SLAVE),
         other => other,
     };
-    let tree = Tree {
-        recursive: true,
-        no_symlinks: true,
-        propagation: vec![base, Propagation { flag: libc::MS_PRIVATE, recursive: false }],
-        ..Tree::private(at.clone())
-    };
+    let tree = Tree { recursive: true, no_symlinks: true, propagation: vec![base], ..Tree::private(at.clone()) };
     plan.init.push(Step::Propagation { path: c"/".to_owned(), change: base });
     let slot = if opened_by_child(wanted, host) {
         let slot = plan.source(Source::ByChild);

@@ -79,7 +79,7 @@ impl Attributes {
         MountAttr { set: self.recursive_set, clear: self.recursive_clear, propagation: 0 }
     }
 
-    /// The option names of what is set and cleared.
+    /// The option names of what is set and cleared; `exact` if whatever is not named goes too.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         const NAMES: [(u64, [&str; 4]); 8] = [
             (attr::RDONLY, ["ro", "rw", "rro", "rrw"]),
@@ -91,7 +91,7 @@ impl Attributes {
             (attr::NODIRATIME, ["nodiratime", "diratime", "rnodiratime", "rdiratime"]),
             (attr::NOSYMFOLLOW, ["nosymfollow", "symfollow", "rnosymfollow", "rsymfollow"]),
         ];
-        let fields = [self.set, self.clear | self.implied, self.recursive_set, self.recursive_clear];
+        let fields = [self.set, self.clear, self.recursive_set, self.recursive_clear];
         let time = |set: u64, clear: u64| clear & attr::ATIME != 0 && set & attr::ATIME == 0;
         let own = time(self.set, self.clear).then_some("relatime");
         let all = time(self.recursive_set, self.recursive_clear).then_some("rrelatime");
@@ -99,7 +99,7 @@ impl Attributes {
             let one = move |(field, name)| (field & bit != 0 && name != "").then_some(name);
             fields.into_iter().zip(names).filter_map(one)
         });
-        named.chain(own).chain(all)
+        named.chain(own).chain(all).chain((self.implied != 0).then_some("exact"))
     }
 }
 

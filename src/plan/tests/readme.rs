@@ -20,6 +20,8 @@ fn the_plan_in_the_readme_is_current() {
         bundle: "/bundle".into(),
         rootfs: "/bundle/rootfs".into(),
         gate: true,
+        cgroups: [(String::new(), "/sys/fs/cgroup/web1".into())].into(),
+        cgroups_made: true,
         ..CreateOptions::default()
     };
     let plan = Plan::create(&spec, &Host::rootful(), &options).unwrap().to_string();
