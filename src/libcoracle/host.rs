@@ -12,6 +12,8 @@ use crate::error::{Context, Error, Kind, Result};
 /// CAP_CHECKPOINT_RESTORE, the last one that was added.
 const LAST_OF_5_9: u32 = 40;
 
+const SELINUX_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(libc::SELINUX_MAGIC);
+
 /// Probes this process and the machine.
 pub fn probe(layout: &Layout) -> Result<Host> {
     let own = own_capabilities(caps::CapSet::Effective)? & own_capabilities(caps::CapSet::Permitted)?;
@@ -30,8 +32,8 @@ pub fn probe(layout: &Layout) -> Result<Host> {
             Mode::V2 => CgroupMode::V2,
             Mode::Hybrid => CgroupMode::Hybrid,
         },
-        apparmor: false,
-        selinux: false,
+        apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y")),
+        selinux: nix::sys::statfs::statfs("/sys/fs/selinux").is_ok_and(|fs| fs.filesystem_type() == SELINUX_MAGIC),
         unified: layout.unified().map(Path::to_path_buf),
         hierarchies: layout.hierarchies().map(hierarchy).collect(),
         kernel_mounts: Vec::new(),

@@ -50,7 +50,7 @@ pub fn plan(spec: &Spec, process: &Process, container: Container, host: &Host, o
     if user {
         plan.init.push(Step::BecomeRoot);
     }
-    process::session(&mut plan, process, opts)?;
+    process::session(&mut plan, process, host, opts)?;
     console::exec(&mut plan, process, opts)?;
     process::drop_privileges_and_exec(&mut plan, spec, process, host, opts)?;
     Ok(plan)

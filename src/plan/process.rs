@@ -9,7 +9,13 @@ use crate::invalid::{Invalid, c_string};
 use crate::seccomp::Filter;
 use crate::source::Source;
 use crate::step::{Point, Step};
-use crate::{CreateOptions, Plan, Result, environment, rlimits, user};
+use crate::{CreateOptions, Plan, Result, environment, number_list, rlimits, scheduling, security, user};
+
+/// More than any kernel is built for.
+const MOST_PROCESSORS: usize = 8192;
+/// Permissions of a key (keyctl_setperm(3)).
+const OWNER_SEARCH: u32 = 0x0008_0000;
+const OTHERS_SEARCH: u32 = 0x0000_0008;
 
 /// `process` of the configuration, checked for what it cannot do without.
 pub fn of(spec: &Spec) -> Result<&Process> {
@@ -28,11 +34,15 @@ pub fn of(spec: &Spec) -> Result<&Process> {
 }
 
 /// What a process starts with, before anything of the container is visible to it.
-pub fn session(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Result<()> {
+pub fn session(plan: &mut Plan, process: &Process, host: &Host, opts: &CreateOptions) -> Result<()> {
     // The runtime's own affinity is its caller's business; the container's processors are those of its cgroup.
     plan.init.extend([Step::Signals, Step::Setsid, Step::Affinity(None)]);
     if !opts.no_new_keyring {
-        plan.init.push(Step::Keyring(c_string("/id", format!("_ses.{}", opts.id))?));
+        // Its owner is who makes it: in a user namespace, whoever enters the container is another.
+        let userns = plan.namespaces & libc::CLONE_NEWUSER != 0;
+        let search = if userns { OTHERS_SEARCH } else { OWNER_SEARCH };
+        let keyring = Step::Keyring { name: c_string("/id", format!("_ses.{}", opts.id))?, search };
+        security::label_keyring(plan, process, host, keyring)?;
     }
     let done = plan.host.iter().any(|(_, step)| matches!(step, HostStep::OomScoreAdj(_)));
     if let (Some(value), false) = (process.oom_score_adj(), done) {
@@ -70,6 +80,9 @@ pub fn drop_privileges_and_exec(
     let cwd = c_string("/process/cwd", process.cwd().as_os_str().as_encoded_bytes())?;
     let gate = opts.gate.then(|| plan.source(Source::Gate));
 
+    affinity(process)?;
+    scheduling::all(plan, spec, process)?;
+    security::label_program(plan, process, host)?;
     plan.init.push(Step::StdioOwner { uid: user.uid() });
     plan.init.push(Step::CloseFds { keep: opts.preserve_fds, gate });
     plan.init.extend(program.find_home);
@@ -107,5 +120,17 @@ pub fn drop_privileges_and_exec(
     plan.init.extend(limits.own);
     plan.init.extend(seccomp.map(Step::Seccomp));
     plan.init.push(program.exec);
+    Ok(())
+}
+
+/// It holds for processes that join later, and is only checked here.
+fn affinity(process: &Process) -> Result<()> {
+    let Some(affinity) = process.exec_cpu_affinity() else { return Ok(()) };
+    for (name, list) in [("initial", affinity.initial()), ("final", affinity.cpu_affinity_final())] {
+        let list = list.as_deref().unwrap_or_default();
+        if !list.is_empty() {
+            number_list::mask(&format!("/process/execCPUAffinity/{name}"), list, MOST_PROCESSORS)?;
+        }
+    }
     Ok(())
 }

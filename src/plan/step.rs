@@ -56,7 +56,11 @@ pub enum Step {
     Hostname(CString),
     Domainname(CString),
     LoopbackUp,
-    Keyring(CString),
+    /// Join the session keyring of the name, and let those who may search it (keyrings(7), as a permission mask) do so.
+    Keyring {
+        name: CString,
+        search: u32,
+    },
     Personality(u32),
     MemoryPolicy {
         mode: i32,
@@ -158,8 +162,9 @@ pub enum Step {
     },
     Ambient(u64),
     NoNewPrivs,
-    /// Write an LSM label for the next exec to an attribute of this process.
-    ExecLabel {
+    /// Write a label to an attribute of this process, below a procfs.
+    Label {
+        proc: Slot,
         attribute: CString,
         label: CString,
     },
@@ -227,7 +232,7 @@ impl fmt::Display for Step {
             Step::Hostname(name) => write!(f, "set hostname {}", show(name)),
             Step::Domainname(name) => write!(f, "set domainname {}", show(name)),
             Step::LoopbackUp => f.write_str("bring up lo"),
-            Step::Keyring(name) => write!(f, "join session keyring {}", show(name)),
+            Step::Keyring { name, .. } => write!(f, "join session keyring {}", show(name)),
             Step::Personality(persona) => write!(f, "set personality {persona:#x}"),
             Step::MemoryPolicy { mode, nodes } => write!(f, "set memory policy {mode:#x} nodes {nodes:x?}"),
             Step::Scheduler(attr) => write!(f, "set scheduler policy {} nice {}", attr.policy, attr.nice),
@@ -274,7 +279,8 @@ impl fmt::Display for Step {
             }
             Step::Ambient(set) => write!(f, "set ambient capabilities {set:#x}"),
             Step::NoNewPrivs => f.write_str("set no_new_privs"),
-            Step::ExecLabel { attribute, label } => write!(f, "set label {} ({})", show(label), show(attribute)),
+            Step::Label { attribute, label, .. } if label.as_c_str() == c"\n" => write!(f, "reset {}", show(attribute)),
+            Step::Label { attribute, label, .. } => write!(f, "set {} to {}", show(attribute), show(label)),
             Step::Seccomp(slot) => write!(f, "load seccomp filter ({slot})"),
             Step::VerifyCwd => f.write_str("verify that the working directory is inside the container"),
             Step::CloseFds { keep, .. } => write!(f, "close descriptors from {}", 3 + keep),

@@ -2,7 +2,7 @@
 
 use crate::{Result, check};
 
-/// The argument of sched_setattr(2) (struct sched_attr, version 1: 48 bytes).
+/// The argument of sched_setattr(2) (struct sched_attr as of Linux 5.3: 56 bytes).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SchedAttr {
@@ -15,6 +15,9 @@ pub struct SchedAttr {
     pub runtime: u64,
     pub deadline: u64,
     pub period: u64,
+    /// Bounds of the utilisation, 0 to 1024.
+    pub util_min: u32,
+    pub util_max: u32,
 }
 
 /// Sets the calling thread's scheduling policy and parameters.

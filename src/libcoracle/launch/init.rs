@@ -106,7 +106,7 @@ impl<'a> Init<'a> {
             Step::Hostname(name) => identity::hostname(name),
             Step::Domainname(name) => identity::domainname(name),
             Step::LoopbackUp => Ok(coracle_sys::net::loopback_up()?),
-            Step::Keyring(name) => identity::keyring(name),
+            Step::Keyring { name, search } => identity::keyring(name, *search),
             Step::Personality(persona) => Ok(coracle_sys::sched::set_personality(*persona)?),
             Step::MemoryPolicy { mode, nodes } => Ok(coracle_sys::sched::set_memory_policy(*mode, nodes)?),
             Step::Scheduler(attr) => Ok(coracle_sys::sched::set_scheduler(attr)?),
@@ -155,7 +155,7 @@ impl<'a> Init<'a> {
             }
             Step::Ambient(set) => creds::ambient(*set),
             Step::NoNewPrivs => Ok(coracle_sys::creds::set_no_new_privs()?),
-            Step::ExecLabel { attribute, label } => self.exec_label(attribute, label),
+            Step::Label { proc, attribute, label } => self.label(*proc, attribute, label),
             Step::Seccomp(slot) => self.seccomp(*slot),
 
             Step::CloseFds { keep, gate } => self.close_fds(3 + keep, *gate),

@@ -95,8 +95,4 @@ impl Init<'_> {
             _ => Err(Errno::EBADF.into()),
         }
     }
-
-    pub fn exec_label(&self, _attribute: &CStr, _label: &CStr) -> Result<()> {
-        Err(Errno::ENOSYS.into())
-    }
 }

@@ -57,9 +57,19 @@ pub fn setsid() -> Result<()> {
 }
 
 /// A session keyring of the container's own; without the kernel's support there is none to keep apart.
-pub fn keyring(name: &CStr) -> Result<()> {
-    match keys::join_session(name) {
-        Ok(_) | Err(coracle_sys::Errno::ENOSYS) => Ok(()),
-        Err(errno) => Err(errno.into()),
+pub fn keyring(name: &CStr, search: u32) -> Result<()> {
+    let id = match keys::join_session(name) {
+        Err(coracle_sys::Errno::ENOSYS) => return Ok(()),
+        other => other?,
+    };
+    let mut buf = [0; 512];
+    let len = keys::describe(id, &mut buf)?;
+    // type;uid;gid;permissions;name
+    let permissions = buf[..len].split(|byte| *byte == b';').nth(3).and_then(|field| str::from_utf8(field).ok());
+    let permissions = permissions.and_then(|field| u32::from_str_radix(field, 16).ok());
+    let permissions = permissions.ok_or(coracle_sys::Errno::EBADMSG)?;
+    match permissions | search {
+        same if same == permissions => Ok(()),
+        more => Ok(keys::set_permissions(id, more)?),
     }
 }

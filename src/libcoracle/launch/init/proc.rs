@@ -18,6 +18,10 @@ impl Init<'_> {
         put(&file, value)
     }
 
+    pub fn label(&self, proc: Slot, attribute: &CStr, label: &CStr) -> Result<()> {
+        put(&open(self.slot(proc)?, attribute, OFlag::O_WRONLY)?, label)
+    }
+
     pub fn time_offsets(&self, proc: Slot, text: &CStr) -> Result<()> {
         put(&open(self.slot(proc)?, c"self/timens_offsets", OFlag::O_WRONLY)?, text)
     }
