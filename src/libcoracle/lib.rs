@@ -17,6 +17,7 @@ mod hooks;
 mod host;
 pub mod id;
 pub mod launch;
+mod network;
 pub mod ops;
 mod prepare;
 mod seal;

@@ -56,6 +56,7 @@ pub const ALL: [Capability; 41] = [
 
 /// The number of CAP_SYS_ADMIN.
 pub const SYS_ADMIN: u32 = 21;
+pub const NET_ADMIN: u32 = 12;
 
 /// Five sets, bit n being capability n.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::fmt;
 use oci_spec::runtime::{Hook, LinuxIdMapping};
 
 use crate::id_maps::{IdMaps, lines};
+use crate::net_devices::NetDevice;
 use crate::source::Slot;
 
 /// Which hooks, in the order of the lifecycle (config.md, POSIX-platform Hooks).
@@ -42,6 +43,8 @@ pub enum HostStep {
         uids: Vec<LinuxIdMapping>,
         gids: Vec<LinuxIdMapping>,
     },
+    /// Move interfaces of the host into the network namespace.
+    NetDevices(Vec<NetDevice>),
     /// Give the tree in the slot the mapping of the child's user namespace.
     IdMapTree {
         slot: Slot,
@@ -73,6 +76,10 @@ impl fmt::Display for HostStep {
             HostStep::IdMaps(maps) => write!(f, "write id maps {maps}"),
             HostStep::CheckIdMaps { uids, gids } => {
                 write!(f, "check id maps uid[{}] gid[{}]", lines(uids, ","), lines(gids, ","))
+            }
+            HostStep::NetDevices(devices) => {
+                let names: Vec<String> = devices.iter().map(|d| format!("{} as {}", d.host, d.container)).collect();
+                write!(f, "move network devices {}", names.join(", "))
             }
             HostStep::IdMapTree { slot, .. } => write!(f, "map the ids of {slot}"),
             HostStep::JoinCgroup => f.write_str("join the cgroup"),

@@ -24,6 +24,7 @@ mod joins;
 pub mod mount_options;
 mod mounts;
 pub mod namespaces;
+pub mod net_devices;
 mod network;
 pub mod number_list;
 mod paths;
@@ -129,6 +130,7 @@ impl Plan {
         let process = process::of(spec)?;
         joins::all(&mut plan, spec, &wanted, host, opts.needs_cgroup_join)?;
         network::loopback(&mut plan, &wanted);
+        net_devices::all(&mut plan, spec, &wanted, host)?;
         joins::joined(&mut plan, spec, &wanted);
         namespaces::names(&mut plan, spec, &wanted)?;
         rootfs::attach(&mut plan, spec, &wanted, host, opts)?;

@@ -4,7 +4,6 @@ use oci_spec::runtime::Spec;
 
 use crate::invalid::{Invalid, c_string, escape};
 use crate::namespaces::{Kind, Wanted};
-use crate::source::Source;
 use crate::step::Step;
 use crate::{Plan, Result};
 
@@ -62,7 +61,7 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
             Some(kind) if !wanted.has(kind) => {
                 return separate(format!("is not in a separate kernel namespace: it needs a {kind} namespace"));
             }
-            Some(Kind::Network) => not_ours(plan, &pointer),
+            Some(Kind::Network) => plan.network_not_ours(&pointer),
             Some(_) => {}
         }
         let proc = plan.proc();
@@ -70,15 +69,6 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
         plan.init.push(Step::Sysctl { proc, key, value });
     }
     Ok(())
-}
-
-/// A network namespace given by path may be the host's: whether it is shows when it is opened.
-fn not_ours(plan: &mut Plan, needed_by: &str) {
-    for source in &mut plan.sources {
-        if let Source::Namespace { kind: Kind::Network, not_ours, .. } = source {
-            *not_ours = Some(needed_by.to_owned());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use nix::sys::stat::Mode;
 
 use super::{Child, id_maps};
 use crate::error::{Context, Error, Kind, Result};
-use crate::hooks;
 use crate::prepare::tree;
 use crate::store::process::Process;
 use crate::store::record::State;
 use crate::store::status::Status;
+use crate::{hooks, network};
 
 /// The parent's means.
 pub struct HostSteps<'a> {
@@ -38,6 +38,7 @@ impl HostSteps<'_> {
             HostStep::Limits => Ok(self.resources.map_or(Ok(()), |r| self.cgroup.set(r))?),
             HostStep::IdMaps(maps) => id_maps::write(child.pid, maps),
             HostStep::CheckIdMaps { uids, gids } => id_maps::check(child.pid, uids, gids),
+            HostStep::NetDevices(devices) => network::move_devices(child.pid, devices),
             HostStep::OomScoreAdj(value) => write(child, "oom_score_adj", &value.to_string()),
             HostStep::Hooks { kind, hooks } => hooks::run(*kind, hooks, &self.state, Status::Creating),
             HostStep::IdMapTree { slot, recursive } => map_tree(child, *slot, *recursive).context(|| step.to_string()),
