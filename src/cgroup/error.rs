@@ -25,6 +25,11 @@ impl Error {
         Error { text: text.into(), errno: None }
     }
 
+    /// The same error, with what went wrong beside it.
+    pub(crate) fn with(self, other: &str) -> Error {
+        Error { text: format!("{self}{other}"), errno: None }
+    }
+
     /// The kernel's error number, where a system call failed.
     pub fn errno(&self) -> Option<Errno> {
         self.errno

@@ -25,6 +25,7 @@ mod location;
 mod nowhere;
 mod oom;
 mod resources;
+mod restore;
 mod signal;
 pub mod stats;
 mod v1;
@@ -62,6 +63,12 @@ pub trait Cgroup: fmt::Debug + Send {
     /// # Errors
     /// The first one that cannot be set. Those before it stay set.
     fn set(&self, resources: &Resources) -> Result<()>;
+
+    /// Sets the limits that `resources` has, all of them or none.
+    ///
+    /// # Errors
+    /// The first one that cannot be set, once those before it are what they were.
+    fn update(&self, resources: &Resources) -> Result<()>;
 
     /// Stops all processes where they are and waits until that is done, or lets them go on.
     fn freeze(&self, frozen: bool) -> Result<()>;

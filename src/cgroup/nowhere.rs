@@ -35,6 +35,10 @@ impl Cgroup for Nowhere {
         }
     }
 
+    fn update(&self, resources: &Resources) -> Result<()> {
+        self.set(resources)
+    }
+
     fn freeze(&self, _: bool) -> Result<()> {
         Err(Error::refused("freeze the container: it has no cgroup of its own"))
     }

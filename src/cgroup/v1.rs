@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::layout::{Layout, Mounted, lacks_privilege};
 use crate::location::{self, Location, Place, Target};
 use crate::resources::Resources;
+use crate::restore::Before;
 use crate::v2::{self, Unified};
 use crate::write::{Write, apply};
 use crate::{Cgroup, Oom, Stats, signal};
@@ -106,6 +107,11 @@ impl Hierarchies {
         self.all.iter().find(|hierarchy| hierarchy.has(controller))
     }
 
+    /// Whether some hierarchy has the controller that v2 or v1 calls `name`.
+    fn holds(&self, name: &str) -> bool {
+        self.with(if name == "io" { "blkio" } else { name }).is_some()
+    }
+
     /// The hierarchy to list processes by: one whose cgroup exists, best the one that can freeze them.
     fn listing(&self) -> Result<Option<&Dir>> {
         let freezer = self.with("freezer").into_iter().chain(&self.all);
@@ -135,14 +141,22 @@ impl Cgroup for Hierarchies {
     }
 
     fn set(&self, resources: &Resources) -> Result<()> {
-        let held = |name: &str| self.with(if name == "io" { "blkio" } else { name }).is_some();
-        let missing = |name: &&str| !held(name) && (self.unified.is_none() || name.starts_with("net_"));
+        let missing = |name: &&str| !self.holds(name) && (self.unified.is_none() || name.starts_with("net_"));
         if let Some(name) = resources.limited().find(missing) {
             let text = format!("set {name} limit: not permitted to create a cgroup in the {name} hierarchy");
             return Err(Error::refused(text));
         }
         self.all.iter().try_for_each(|hierarchy| hierarchy.set(resources))?;
-        self.unified.as_ref().map_or(Ok(()), |unified| unified.set_here(resources, held))
+        self.unified.as_ref().map_or(Ok(()), |unified| unified.set_here(resources, |name| self.holds(name)))
+    }
+
+    fn update(&self, resources: &Resources) -> Result<()> {
+        let mut before = Before::default();
+        self.all.iter().try_for_each(|hierarchy| hierarchy.remember(resources, &mut before))?;
+        if let Some(unified) = &self.unified {
+            unified.remember(resources, |name| self.holds(name), &mut before);
+        }
+        before.unless(self.set(resources))
     }
 
     fn freeze(&self, frozen: bool) -> Result<()> {
@@ -246,6 +260,17 @@ impl Hierarchy {
         }
         if self.has("freezer") && freezer::is_frozen(dir)? {
             return Err(Error::refused("container's cgroup unexpectedly frozen"));
+        }
+        Ok(())
+    }
+
+    /// Remembers the limits that [`set`](Hierarchy::set) is going to change.
+    fn remember<'a>(&'a self, resources: &Resources, before: &mut Before<'a>) -> Result<()> {
+        for controller in self.controllers.iter().filter(|controller| *controller != "devices") {
+            let writes = writes(controller, resources)?;
+            if !writes.is_empty() {
+                before.remember(self.cgroup.existing()?, &writes);
+            }
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::location::{Place, Target};
 use crate::resources::{Limit, Resources};
+use crate::restore::Before;
 use crate::write::{Refused, Write, apply};
 use crate::{Cgroup, Oom, Stats, signal};
 
@@ -108,6 +109,13 @@ impl Unified {
 }
 
 impl Unified {
+    /// Remembers the limits that [`set_here`](Unified::set_here) is going to change.
+    pub fn remember<'a>(&'a self, resources: &Resources, elsewhere: impl Fn(&str) -> bool, before: &mut Before<'a>) {
+        if let Ok(Some(dir)) = self.0.dir() {
+            before.remember(dir, &writes(resources, &elsewhere));
+        }
+    }
+
     /// Adds what this hierarchy knows of huge pages, where the others do not.
     pub fn add_hugetlb(&self, stats: &mut Stats) -> Result<()> {
         stats::hugetlb(stats, &crate::stats::files(self.0.existing()?))
@@ -130,6 +138,12 @@ impl Cgroup for Unified {
 
     fn set(&self, resources: &Resources) -> Result<()> {
         self.set_here(resources, |_| false)
+    }
+
+    fn update(&self, resources: &Resources) -> Result<()> {
+        let mut before = Before::default();
+        self.remember(resources, |_| false, &mut before);
+        before.unless(self.set(resources))
     }
 
     fn freeze(&self, frozen: bool) -> Result<()> {

@@ -43,6 +43,15 @@ impl Write {
         Write { missing: Missing::Instead(Box::new(other)), ..self }
     }
 
+    /// The write that would be done to `dir`, this one or its other spelling, and what the file reads now.
+    pub fn current(&self, dir: &Dir) -> Option<(&Write, String)> {
+        match (dir.read(&self.file), &self.missing) {
+            (Ok(text), _) => Some((self, text)),
+            (Err(Errno::ENOENT), Missing::Instead(other)) => other.current(dir),
+            (Err(_), _) => None,
+        }
+    }
+
     /// The kernel checks this value against another one of the same controller, and may take it only after that has
     /// been written.
     pub fn later_if_refused(self) -> Write {

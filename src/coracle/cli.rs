@@ -13,9 +13,11 @@ mod pause;
 mod ps;
 mod resume;
 mod run;
+mod size;
 mod spec;
 mod start;
 mod state;
+mod update;
 mod words;
 
 use std::ffi::{OsStr, OsString};
@@ -116,10 +118,11 @@ const VERBS: &[Entry] = &[
     entry::<spec::Spec>("spec", (0, 0)),
     entry::<start::Start>("start", (1, 1)),
     entry::<state::State>("state", (1, 1)),
+    entry::<update::Update>("update", (1, 1)),
 ];
 
 /// Commands of runc that this version does not have.
-const NOT_YET: &[&str] = &["checkpoint", "restore", "update"];
+const NOT_YET: &[&str] = &["checkpoint", "restore"];
 
 /// Does what the command line `args`, program name first, asks for: the exit code.
 pub fn run(args: &[OsString], inherited: Inherited) -> Result<u8, Failure> {

@@ -14,6 +14,7 @@ pub mod run;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod update;
 
 /// The version of the runtime specification this runtime implements.
 pub const OCI_VERSION: &str = "1.3.0";
@@ -32,3 +33,4 @@ pub use run::run;
 pub use spec::spec;
 pub use start::start;
 pub use state::state;
+pub use update::update;

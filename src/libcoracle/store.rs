@@ -20,8 +20,10 @@ use record::State;
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 const GATE: &str = "start";
+const RESOURCES: &str = "resources.json";
 const TEMPORARY_RECORD: &str = ".state.json";
 const TEMPORARY_CONFIG: &str = ".config.json";
+const TEMPORARY_RESOURCES: &str = ".resources.json";
 
 /// The state directory of a runtime instance.
 #[derive(Debug, Clone)]
@@ -178,6 +180,20 @@ impl Entry {
         std::fs::read(&path).context(|| format!("read {}", path.display()))
     }
 
+    /// `linux.resources` as the last update left it, or `None` if there was none.
+    pub fn resources(&self) -> Result<Option<Vec<u8>>> {
+        let path = self.path.join(RESOURCES);
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some).context(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// Keeps `resources` as what an update has left.
+    pub fn set_resources(&self, resources: &[u8]) -> Result<()> {
+        write(&self.path, (RESOURCES, TEMPORARY_RESOURCES), resources)
+    }
+
     /// Removes the directory. Only what this runtime puts there goes: a directory that holds anything else is not a
     /// container's, and stays (`--root` may have been meant for something else).
     pub fn remove(&self) -> Result<()> {
@@ -188,11 +204,16 @@ impl Entry {
             _ => Ok(()),
         };
         // The record goes last: until then a `delete` that was cut short can be repeated.
-        for name in [GATE, CONFIG, TEMPORARY_CONFIG, TEMPORARY_RECORD, RECORD] {
-            let path = self.path.join(name);
-            gone(std::fs::remove_file(&path), &path)?;
+        let forget = |name: &&str| gone(std::fs::remove_file(self.path.join(name)), &self.path.join(name));
+        [GATE, CONFIG, TEMPORARY_CONFIG, TEMPORARY_RECORD, RECORD].iter().try_for_each(forget)?;
+        match std::fs::remove_dir(&self.path) {
+            // Few containers are ever updated.
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                [RESOURCES, TEMPORARY_RESOURCES].iter().try_for_each(forget)?;
+                gone(std::fs::remove_dir(&self.path), &self.path)
+            }
+            removed => gone(removed, &self.path),
         }
-        gone(std::fs::remove_dir(&self.path), &self.path)
     }
 }
 

@@ -1,0 +1,82 @@
+//! `update`: other limits for a container that runs.
+
+mod merge;
+
+use std::path::Path;
+
+use coracle_cgroup::Layout;
+use serde_json::{Value, json};
+
+use super::pause::access;
+use crate::bundle;
+use crate::error::{Error, Kind, Result};
+use crate::id::ContainerId;
+use crate::store::status::Status;
+use crate::store::{Entry, Root};
+
+/// What is to change.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// As `linux.resources` of config.json. What is not in it stays as it is, and so does the access to devices.
+    pub resources: Value,
+    /// Schemata of resctrl for the container's group (resctrl.rst).
+    pub l3_cache_schema: Option<String>,
+    pub mem_bw_schema: Option<String>,
+}
+
+/// Sets the limits of the container `id`, all of them or none.
+///
+/// # Errors
+/// [`Kind::InvalidState`] if it has stopped; [`Kind::InvalidConfig`] for limits that cannot be on this host; what the
+/// kernel refuses. The limits are then what they were.
+pub fn update(root: &Root, id: &ContainerId, changes: &Changes) -> Result<()> {
+    refuse_schemata(changes)?;
+    let mut entry = root.entry(id)?;
+    entry.lock()?;
+    let state = entry.existing()?;
+    if Status::of(&entry, &state)? == Status::Stopped {
+        return Err(Error::new(Kind::InvalidState, "container not running"));
+    }
+    let stored = stored(&entry)?;
+    let asked = merge::pruned(changes.resources.clone());
+    let complete = bundle::parse_resources("update", merge::completed(asked.clone(), &stored).to_string().as_bytes())?;
+    let resources = coracle_cgroup::resources(&complete, &Layout::detect()?);
+    let resources = resources.map_err(|invalid| Error::new(Kind::InvalidConfig, invalid.to_string()))?;
+    for warning in resources.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let cgroup = coracle_cgroup::open(&state.cgroup)?;
+    cgroup.update(&resources.without_devices()).map_err(|error| access(error.into()))?;
+    entry.set_resources(merge::merged(stored, asked).to_string().as_bytes())
+}
+
+/// Reads a file with `linux.resources`, whose name is `file` in messages.
+///
+/// # Errors
+/// [`Kind::InvalidConfig`] with line and column, or with the pointer to the value that cannot be.
+pub fn resources(file: &Path, bytes: &[u8]) -> Result<Value> {
+    let name = file.display().to_string();
+    bundle::parse_resources(&name, bytes)?;
+    serde_json::from_slice(bytes).map_err(|error| Error::new(Kind::InvalidConfig, format!("{name}: {error}")))
+}
+
+/// `linux.resources` as it is in force: of the last update, else of the configuration.
+fn stored(entry: &Entry) -> Result<Value> {
+    let invalid =
+        |error| Error::new(Kind::InvalidState, format!("read the resources of {}: {error}", entry.path().display()));
+    if let Some(bytes) = entry.resources()? {
+        return serde_json::from_slice(&bytes).map_err(invalid);
+    }
+    let mut config: Value = serde_json::from_slice(&entry.config()?).map_err(invalid)?;
+    Ok(config.pointer_mut("/linux/resources").map_or(json!({}), Value::take))
+}
+
+/// Containers have no resctrl groups of their own, so there is none whose schemata could change.
+fn refuse_schemata(changes: &Changes) -> Result<()> {
+    let text = match (&changes.l3_cache_schema, &changes.mem_bw_schema) {
+        (None, None) => return Ok(()),
+        (Some(_), _) => "Intel RDT/CAT: l3 cache schema is not enabled",
+        (None, Some(_)) => "Intel RDT/MBA: memory bandwidth schema is not enabled",
+    };
+    Err(Error::new(Kind::Unsupported, text))
+}
