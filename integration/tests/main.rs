@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 
+mod bad_bundles;
 mod binds;
 mod capabilities;
 mod cgroups;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         network::TESTS,
         exec::TESTS,
         features::TESTS,
+        bad_bundles::TESTS,
     ];
     let mut tests = topics.concat();
     tests.extend(differential::tests());
