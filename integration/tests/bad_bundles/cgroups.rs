@@ -24,11 +24,13 @@ pub fn cases() -> Vec<Case> {
             json!({"type": "x", "path": "/dev/x", "major": 1, "minor": 3}),
         ),
         device("config.json /linux/devices/0/type: must be given", json!({"path": "/dev/x", "major": 1, "minor": 3})),
-        device("config.json /linux/devices/0/path: must be given", json!({"type": "c", "major": 1, "minor": 3})),
+        device("config.json /linux/devices/0/path: must be given", json!({"type": "c", "major": 1, "minor": 3}))
+            .taken("the default device"),
         device(
             "config.json /linux/devices/0/path: must not be empty",
             json!({"type": "c", "path": "", "major": 1, "minor": 3}),
-        ),
+        )
+        .taken("the default device"),
         device("config.json /linux/devices/0/major: must be given", json!({"type": "c", "path": "/dev/x", "minor": 3}))
             .taken(ZERO),
         device("config.json /linux/devices/0/minor: must be given", json!({"type": "b", "path": "/dev/x", "major": 7}))
@@ -50,7 +52,8 @@ pub fn cases() -> Vec<Case> {
             "config.json /linux/devices/0/uid: must be from 0",
             json!({"type": "c", "path": "/dev/x", "major": 1, "minor": 3, "uid": -1}),
         ),
-        device("/guest", json!({"type": "c", "path": "/guest", "major": 1, "minor": 3})),
+        device("/guest", json!({"type": "c", "path": "/guest", "major": 1, "minor": 3}))
+            .taken("it leaves the file as it is"),
         limit(
             "config.json /linux/resources/devices/0/type: unknown value \"p\"",
             json!({"devices": [{"allow": true, "type": "p", "access": "r"}]}),
@@ -60,7 +63,8 @@ pub fn cases() -> Vec<Case> {
         limit(
             "config.json /linux/resources/devices/0/access",
             json!({"devices": [{"allow": true, "type": "c", "access": "rx"}]}),
-        ),
+        )
+        .taken("it does not look"),
         limit("config.json /linux/resources/memory/limit: must be a whole number", json!({"memory": {"limit": "1g"}})),
         limit("config.json /linux/resources/memory/limit: must be from", json!({"memory": {"limit": u64::MAX}})),
         limit("memory", json!({"memory": {"limit": -5}})),
@@ -88,8 +92,7 @@ pub fn cases() -> Vec<Case> {
         limit(
             "config.json /linux/resources/blockIO/throttleReadBpsDevice/0/rate: must be given",
             json!({"blockIO": {"throttleReadBpsDevice": throttle}}),
-        )
-        .taken(ZERO),
+        ),
         limit(
             "config.json /linux/resources/hugepageLimits/0/pageSize: must be given",
             json!({"hugepageLimits": [{"limit": 1}]}),
@@ -97,8 +100,7 @@ pub fn cases() -> Vec<Case> {
         limit(
             "config.json /linux/resources/hugepageLimits/0/limit: must be given",
             json!({"hugepageLimits": [{"pageSize": "2MB"}]}),
-        )
-        .taken(ZERO),
+        ),
         limit(
             "config.json /linux/resources/hugepageLimits/0/pageSize",
             json!({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}),
@@ -110,15 +112,14 @@ pub fn cases() -> Vec<Case> {
         limit(
             "config.json /linux/resources/network/priorities/0/priority: must be given",
             json!({"network": {"priorities": [{"name": "lo"}]}}),
-        )
-        .taken(ZERO),
+        ),
         limit("config.json /linux/resources/unified", json!({"unified": {"pids.max": "5"}})),
         limit("config.json /linux/resources/unified/pids.max: must be a string", json!({"unified": {"pids.max": 5}})),
         limit("config.json /linux/resources/unified", json!({"unified": {"../cgroup.procs": "5"}})),
         limit("config.json /linux/resources/rdma/x", json!({"rdma": {"x": {}}})),
         linux("config.json /linux/cgroupsPath: must be a string", json!({"cgroupsPath": 5})),
         linux("config.json /linux/cgroupsPath: contains a NUL byte", json!({"cgroupsPath": "/a\u{0}b"})),
-        linux("intelRdt", json!({"intelRdt": {"closID": "x"}})),
+        linux("intelRdt", json!({"intelRdt": {"closID": "x"}})).taken("it passes over it without resctrl"),
     ]
 }
 
