@@ -64,7 +64,7 @@ pub fn cases() -> Vec<Case> {
         }),
         mount("config.json /mounts/7/gidMappings", json!({"destination": "/mnt", "source": "/tmp", "options": ["bind"], "uidMappings": maps})).taken(OLD),
         mount("config.json /mounts/7/uidMappings", json!({"destination": "/mnt", "source": "/tmp", "options": ["bind"], "gidMappings": maps})).taken(OLD),
-        mount("config.json /mounts/7", json!({"destination": "/mnt", "source": "/tmp", "options": ["bind", "idmap"]})),
+        mount("config.json /mounts/7", json!({"destination": "/mnt", "source": "/tmp", "options": ["bind", "idmap"]})).taken(OLD),
         mount("config.json /mounts/7", json!({"destination": "/mnt", "type": "tmpfs", "source": "t", "options": ["idmap"], "uidMappings": maps, "gidMappings": maps})),
         mount("/uidMappings/0/size: must be from 1", json!({"destination": "/mnt", "source": "/tmp", "options": ["bind"], "uidMappings": [{"containerID": 0, "hostID": 0, "size": 0}]})).taken(OLD),
         Case::patch("config.json /linux/rootfsPropagation: unknown propagation", json!({"linux": {"rootfsPropagation": "sharedd"}})),
