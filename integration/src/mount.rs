@@ -17,6 +17,13 @@ impl HostMount {
         HostMount(path.into())
     }
 
+    /// The directory on itself, so that it is a mount of its own.
+    pub fn bind(path: &Path) -> HostMount {
+        let none: Option<&str> = None;
+        mount(Some(path), path, none, MsFlags::MS_BIND, none).unwrap();
+        HostMount(path.into())
+    }
+
     /// Changes how mounts spread from and to it.
     #[must_use]
     pub fn propagation(self, flags: MsFlags) -> HostMount {

@@ -8,6 +8,7 @@ mod capabilities;
 mod cgroups;
 mod devices;
 mod differential;
+mod escapes;
 mod exec;
 mod features;
 mod hooks;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         exec::TESTS,
         features::TESTS,
         bad_bundles::TESTS,
+        escapes::TESTS,
     ];
     let mut tests = topics.concat();
     tests.extend(differential::tests());

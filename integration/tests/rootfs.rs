@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use integration::{Test, test};
+use integration::{HostMount, Test, test};
+use nix::mount::MsFlags;
 use serde_json::json;
 
 pub const TESTS: &[Test] = &[
@@ -55,7 +56,10 @@ pub const TESTS: &[Test] = &[
             ("unbindable", &["unbindable"]),
             ("runbindable", &["unbindable"]),
         ] {
-            let facts = t.bundle().patch(json!({"linux": {"rootfsPropagation": kind}})).facts();
+            let bundle = t.bundle().patch(json!({"linux": {"rootfsPropagation": kind}}));
+            // A slave needs something to be a slave of.
+            let _shared = HostMount::bind(bundle.path()).propagation(MsFlags::MS_SHARED);
+            let facts = bundle.facts();
             let tags = facts.mount("/").map(|mount| mount["propagation"].to_string()).unwrap_or_default();
             signs.iter().for_each(|sign| assert!(tags.contains(sign), "{kind}: {tags}"));
             assert!(!signs.is_empty() || tags == "[]", "{kind}: {tags}");

@@ -109,19 +109,19 @@ pub fn enter(plan: &mut Plan, process: &Process, wanted: &Wanted, host: &Host, o
     Ok(())
 }
 
-/// Mounts that had to be writable until now, and the propagation of the container's root.
-pub fn finish_mounts(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
+/// Mounts that had to be writable until now.
+pub fn finish_mounts(plan: &mut Plan) {
     plan.init.append(&mut plan.late);
-    if wanted.has(Kind::Mount) {
-        plan.init.extend(configured(spec)?.map(Step::RootPropagation));
-    }
-    Ok(())
 }
 
-/// The read-only root, after everything in it is made.
+/// The read-only root, after everything in it is made, and its propagation, after everything in it is mounted: from
+/// an unbindable mount no read-only or masked path could be taken.
 pub fn lock_down(plan: &mut Plan, spec: &Spec, wanted: &Wanted) -> Result<()> {
-    if wanted.has(Kind::Mount) && spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
-        plan.init.push(Step::RootReadonly);
+    if wanted.has(Kind::Mount) {
+        if spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
+            plan.init.push(Step::RootReadonly);
+        }
+        plan.init.extend(configured(spec)?.map(Step::RootPropagation));
     }
     Ok(())
 }
