@@ -129,15 +129,20 @@ pub fn ends_within(pidfd: &OwnedFd, timeout: Duration) -> Result<bool> {
 }
 
 /// The state as the hook reads it (runtime.md, State), in memory: a hook that does not read it blocks nobody.
-fn state_json(state: &State, pid: i32, status: Status) -> Result<File> {
-    let value = json!({
+/// The state of the container (runtime.md, State), its process being `pid` to the reader.
+pub fn state_value(state: &State, pid: i32, status: Status) -> serde_json::Value {
+    json!({
         "ociVersion": crate::ops::OCI_VERSION,
         "id": state.id,
         "status": status.to_string(),
         "pid": if status == Status::Stopped { 0 } else { pid },
         "bundle": state.bundle,
         "annotations": state.annotations,
-    });
+    })
+}
+
+fn state_json(state: &State, pid: i32, status: Status) -> Result<File> {
+    let value = state_value(state, pid, status);
     let mut file = buffer("state")?;
     let put = |file: &mut File| file.write_all(value.to_string().as_bytes()).and_then(|()| file.rewind());
     put(&mut file).context(|| "write the state for a hook")?;

@@ -14,6 +14,7 @@ mod around;
 pub mod host_steps;
 mod id_maps;
 pub mod init;
+mod listener;
 pub mod packet;
 mod relay;
 
@@ -38,6 +39,8 @@ pub struct Child {
     channel: Channel,
     /// The controlling side of the terminal, once the child has sent it.
     pub terminal: Option<OwnedFd>,
+    /// The listener of its seccomp filter, until it is sent on.
+    pub listener: Option<OwnedFd>,
     /// What the child was given, until it is ready.
     slots: Vec<Filled>,
     armed: bool,
@@ -46,6 +49,8 @@ pub struct Child {
 /// What the child came to.
 enum Event {
     Reached(Point),
+    /// It has loaded a seccomp filter with a listener, and goes on without an answer.
+    Listening,
     /// Its end of the channel closed: it has executed its program, or died.
     Closed,
 }
@@ -72,6 +77,12 @@ pub fn to_ready(
                     return Ok(child);
                 }
                 child.channel.go().context(|| "answer the container's first process")?;
+            }
+            Event::Listening => {
+                for step in plan.host_steps(Point::Listening) {
+                    host_step(step, &child)?;
+                }
+                child.listener = None;
             }
             Event::Closed => return Err(died(&child)),
         }
@@ -105,7 +116,7 @@ impl Child {
                 self.armed = false;
                 Ok(())
             }
-            Event::Reached(point) => Err(Error::new(Kind::InvalidState, format!("{point:?} reached twice"))),
+            Event::Reached(_) | Event::Listening => Err(Error::new(Kind::InvalidState, "a point is reached twice")),
         }
     }
 }
@@ -158,7 +169,7 @@ fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: Option<BorrowedFd<'_>>) -> Re
         },
     };
     drop(theirs);
-    let child = Child { pid, pidfd, channel: ours, terminal: None, slots: filled, armed: true };
+    let child = Child { pid, pidfd, channel: ours, terminal: None, listener: None, slots: filled, armed: true };
     around.leave()?;
     Ok(child)
 }
@@ -182,6 +193,12 @@ fn next(child: &mut Child, plan: &Plan) -> Result<Event> {
                 _ => return Err(Error::new(Kind::InvalidState, format!("step {step} is no sync"))),
             },
             Some(Message::Terminal { fd }) => child.terminal = Some(fd),
+            Some(Message::Listening { number }) => {
+                child.listener = listener::fetch(child.pidfd.as_fd(), number)?;
+                if child.listener.is_some() {
+                    return Ok(Event::Listening);
+                }
+            }
             Some(Message::Cloned { pid }) => child.replace(pid)?,
             Some(Message::Failed { by, step, errno, text }) => {
                 return Err(match steps(plan, by).get(usize::from(step)) {

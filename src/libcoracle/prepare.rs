@@ -6,7 +6,7 @@ mod socket;
 pub mod tree;
 mod userns;
 
-pub use socket::knock;
+pub use socket::{connect, knock};
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

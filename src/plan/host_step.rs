@@ -1,6 +1,7 @@
 //! What the parent owes the child, and when.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use oci_spec::runtime::{Hook, LinuxIdMapping};
 
@@ -64,6 +65,11 @@ pub enum HostStep {
         soft: u64,
         hard: u64,
     },
+    /// Send the listener of the seccomp filter to a socket.
+    Listener {
+        path: PathBuf,
+        metadata: Option<String>,
+    },
     Hooks {
         kind: HookKind,
         hooks: Vec<Hook>,
@@ -86,6 +92,7 @@ impl fmt::Display for HostStep {
             HostStep::Limits => f.write_str("set cgroup limits"),
             HostStep::OomScoreAdj(value) => write!(f, "set oom_score_adj {value}"),
             HostStep::Rlimit { name, soft, hard, .. } => write!(f, "set {name} {soft}:{hard}"),
+            HostStep::Listener { path, .. } => write!(f, "send the seccomp listener to {}", path.display()),
             HostStep::Hooks { kind, hooks } => write!(f, "run {} {} hook(s)", hooks.len(), kind.name()),
         }
     }

@@ -203,8 +203,13 @@ impl Plan {
     fn steps(&self, f: &mut fmt::Formatter<'_>, steps: &[Step]) -> fmt::Result {
         for (i, step) in steps.iter().enumerate() {
             writeln!(f, "{i:3} {step}")?;
-            if let Step::Sync(point) = step {
-                for host in self.host_steps(*point) {
+            let point = match step {
+                Step::Sync(point) => Some(*point),
+                Step::SeccompListening(_) => Some(Point::Listening),
+                _ => None,
+            };
+            if let Some(point) = point {
+                for host in self.host_steps(point) {
                     writeln!(f, "      host: {host}")?;
                 }
             }

@@ -6,7 +6,7 @@ use crate::capabilities::{self, SYS_ADMIN};
 use crate::host::Host;
 use crate::host_step::HostStep;
 use crate::invalid::{Invalid, c_string};
-use crate::seccomp::Filter;
+use crate::seccomp::{Filter, Listener};
 use crate::source::Source;
 use crate::step::{Point, Step};
 use crate::{CreateOptions, Plan, Result, environment, number_list, rlimits, scheduling, security, user};
@@ -72,9 +72,7 @@ pub fn drop_privileges_and_exec(
     let capabilities = capabilities::granted(asked, host, in_userns, &mut plan.warnings)?;
     let seccomp = spec.linux().as_ref().and_then(|l| l.seccomp().clone());
     let filter = seccomp.map(|seccomp| Filter::from_spec(&seccomp)).transpose()?;
-    if filter.as_ref().is_some_and(|filter| filter.listener.is_some()) {
-        return Err(Invalid::new("/linux/seccomp/listenerPath", "SCMP_ACT_NOTIFY is not supported"));
-    }
+    let listener = filter.as_ref().and_then(|filter| filter.listener.clone());
     let seccomp = filter.map(|filter| plan.source(Source::Seccomp(Box::new(filter))));
     let no_new_privs = process.no_new_privileges().unwrap_or(false);
     let cwd = c_string("/process/cwd", process.cwd().as_os_str().as_encoded_bytes())?;
@@ -96,9 +94,7 @@ pub fn drop_privileges_and_exec(
     plan.init.push(Step::VerifyCwd);
     plan.init.push(user::umask(process)?);
 
-    // Loading a filter takes no_new_privs or CAP_SYS_ADMIN. The capability goes with execve, which computes the new
-    // sets from the inheritable, bounding and ambient ones alone (capabilities(7)): so nothing but the program is
-    // called under the filter.
+    // See `security` for why it may stay until execve.
     let until_exec = if seccomp.is_some() && !no_new_privs { 1 << SYS_ADMIN } else { 0 };
     let sets = capabilities.sets;
     plan.init.push(Step::Capabilities {
@@ -115,10 +111,17 @@ pub fn drop_privileges_and_exec(
         plan.host.push((Point::Ready, HostStep::Limits));
     }
     plan.host.extend(limits.raised);
-    plan.init.push(Step::Sync(Point::Ready));
-    plan.init.extend(gate.map(Step::Gate));
-    plan.init.extend(limits.own);
-    plan.init.extend(seccomp.map(Step::Seccomp));
+    let ready = [Some(Step::Sync(Point::Ready)), gate.map(Step::Gate)].into_iter().flatten();
+    if let (Some(Listener { path, metadata }), Some(slot)) = (listener, seccomp) {
+        plan.host.push((Point::Listening, HostStep::Listener { path, metadata }));
+        plan.init.extend(limits.own);
+        plan.init.push(Step::SeccompListening(slot));
+        plan.init.extend(ready);
+    } else {
+        plan.init.extend(ready);
+        plan.init.extend(limits.own);
+        plan.init.extend(seccomp.map(Step::Seccomp));
+    }
     plan.init.push(program.exec);
     Ok(())
 }

@@ -25,6 +25,8 @@ pub enum Point {
     Joined,
     /// Mounts are in place, the root is not yet changed: hooks of the create phase.
     Mounted,
+    /// The seccomp filter's listener is there for the parent to fetch. The child does not wait.
+    Listening,
     /// Nothing is left but to execute the program: limits are set, the state is recorded.
     Ready,
 }
@@ -169,6 +171,8 @@ pub enum Step {
         label: CString,
     },
     Seccomp(Slot),
+    /// Load the filter in the slot and leave its listener to the parent.
+    SeccompListening(Slot),
     VerifyCwd,
 
     /// Close every descriptor from 3 + `keep` up but the way to the parent and the gate.
@@ -281,6 +285,7 @@ impl fmt::Display for Step {
             Step::NoNewPrivs => f.write_str("set no_new_privs"),
             Step::Label { attribute, label, .. } if label.as_c_str() == c"\n" => write!(f, "reset {}", show(attribute)),
             Step::Label { attribute, label, .. } => write!(f, "set {} to {}", show(attribute), show(label)),
+            Step::SeccompListening(slot) => write!(f, "load seccomp filter ({slot}) with a listener"),
             Step::Seccomp(slot) => write!(f, "load seccomp filter ({slot})"),
             Step::VerifyCwd => f.write_str("verify that the working directory is inside the container"),
             Step::CloseFds { keep, .. } => write!(f, "close descriptors from {}", 3 + keep),

@@ -66,6 +66,17 @@ pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
+/// A copy of descriptor `number` of the process behind `pidfd`, close-on-exec (pidfd_getfd(2), Linux 5.6).
+///
+/// # Errors
+/// `EBADF` if the process has none of the number, `EPERM` without the right to trace it, `ESRCH` if it has ended.
+pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
+    // SAFETY: the kernel returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
 /// Sends signal number `signal` (0 probes) to the process behind `pidfd` (pidfd_send_signal(2), Linux 5.1).
 pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     // SAFETY: the siginfo pointer may be null; no other pointer is passed.

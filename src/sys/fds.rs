@@ -28,6 +28,12 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
+/// The number the next new descriptor will have: the lowest that is free.
+pub fn next_number(any: BorrowedFd<'_>) -> Result<RawFd> {
+    let copy = any.try_clone_to_owned().map_err(|_| Errno::last())?;
+    Ok(copy.as_raw_fd())
+}
+
 /// Makes descriptor `to` another name of `from`, without close-on-exec (dup2(2)).
 pub fn dup_to(from: BorrowedFd<'_>, to: RawFd) -> Result<()> {
     if from.as_raw_fd() == to {

@@ -10,7 +10,7 @@ use coracle_sys::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::{Child, id_maps};
+use super::{Child, id_maps, listener};
 use crate::error::{Context, Error, Kind, Result};
 use crate::prepare::tree;
 use crate::store::process::Process;
@@ -24,12 +24,14 @@ pub struct HostSteps<'a> {
     pub resources: Option<&'a Resources>,
     /// The record to be; the process is filled in as soon as it is there.
     pub state: State,
+    /// What the container is while the process is made: creating, or running when this is a further one.
+    pub status: Status,
 }
 
 impl HostSteps<'_> {
     /// Does `step` for `child`.
     pub fn run(&mut self, step: &HostStep, child: &Child) -> Result<()> {
-        if self.state.init.pid != child.pid.as_raw() {
+        if self.status == Status::Creating && self.state.init.pid != child.pid.as_raw() {
             let gone = || Error::new(Kind::InvalidState, "the container's first process is gone");
             self.state.init = Process::of(child.pid).ok_or_else(gone)?;
         }
@@ -42,6 +44,12 @@ impl HostSteps<'_> {
             HostStep::OomScoreAdj(value) => write(child, "oom_score_adj", &value.to_string()),
             HostStep::Hooks { kind, hooks } => hooks::run(*kind, hooks, &self.state, Status::Creating),
             HostStep::IdMapTree { slot, recursive } => map_tree(child, *slot, *recursive).context(|| step.to_string()),
+            HostStep::Listener { path, metadata } => {
+                let gone = || Error::new(Kind::InvalidState, "the seccomp listener is gone");
+                let listener = child.listener.as_ref().ok_or_else(gone)?.as_fd();
+                let pid = child.pid.as_raw();
+                listener::send(path, metadata.as_deref(), listener, pid, &self.state, self.status)
+            }
             HostStep::Rlimit { index, resource, soft, hard, .. } => {
                 let raised = coracle_sys::rlimit::set(child.pid, *resource, *soft, *hard);
                 let raised = raised.context(|| format!("config.json /process/rlimits/{index}: {step}"));

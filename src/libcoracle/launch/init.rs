@@ -156,7 +156,8 @@ impl<'a> Init<'a> {
             Step::Ambient(set) => creds::ambient(*set),
             Step::NoNewPrivs => Ok(coracle_sys::creds::set_no_new_privs()?),
             Step::Label { proc, attribute, label } => self.label(*proc, attribute, label),
-            Step::Seccomp(slot) => self.seccomp(*slot),
+            Step::Seccomp(slot) => self.seccomp(*slot).map(drop),
+            Step::SeccompListening(slot) => self.seccomp_listening(*slot),
 
             Step::CloseFds { keep, gate } => self.close_fds(3 + keep, *gate),
             Step::FindHome { uid } => self.find_home(*uid),

@@ -1,6 +1,6 @@
 //! The words between parent and child: small packets on a SEQPACKET pair, built without allocation in the child.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use coracle_sys::fds::{receive_with_fd, send_with_fd};
 use coracle_sys::{Errno, Result};
@@ -15,6 +15,7 @@ const FAILED: u8 = 2;
 const TERMINAL: u8 = 3;
 const GO: u8 = 4;
 const CLONED: u8 = 5;
+const LISTENING: u8 = 6;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,10 @@ pub enum Message {
     },
     Terminal {
         fd: OwnedFd,
+    },
+    /// A filter is about to be loaded; its listener will have this number in the child.
+    Listening {
+        number: RawFd,
     },
 }
 
@@ -95,6 +100,7 @@ fn decode(bytes: &[u8], fd: Option<OwnedFd>) -> Result<Option<Message>> {
             text: String::from_utf8_lossy(text).trim_end().to_owned(),
         })),
         (CLONED, _) => Ok(Some(Message::Cloned { pid: Pid::from_raw(errno) })),
+        (LISTENING, _) => Ok(Some(Message::Listening { number: errno })),
         (TERMINAL, Some(fd)) => Ok(Some(Message::Terminal { fd })),
         _ => Err(Errno::EBADMSG),
     }
@@ -132,6 +138,11 @@ pub fn failed(socket: BorrowedFd<'_>, by: Process, step: usize, errno: Errno, te
 /// Says that the container's process is `pid`, as the caller and its parent see it.
 pub fn cloned(socket: BorrowedFd<'_>, pid: Pid) -> Result<()> {
     send_with_fd(socket, &head(CLONED, Process::Relay, 0, pid.as_raw()), None)
+}
+
+/// Says that the listener of the filter loaded next will have this number.
+pub fn listening(socket: BorrowedFd<'_>, number: RawFd) -> Result<()> {
+    send_with_fd(socket, &head(LISTENING, Process::Init, 0, number), None)
 }
 
 /// Hands the terminal's controlling side over.

@@ -124,7 +124,7 @@ impl Making {
         let state = record(id, bundle, rootfs, &plan, &cgroup);
         claim.begin(&state, bundle.config())?;
         let filled = prepare(&plan.sources, &claim.entry().gate())?;
-        let mut steps = HostSteps { cgroup: &*cgroup, resources: Some(&resources), state };
+        let mut steps = HostSteps { cgroup: &*cgroup, resources: Some(&resources), state, status: Status::Creating };
         let ready = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child));
         let state = steps.state;
         match ready {

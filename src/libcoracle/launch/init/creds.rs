@@ -1,7 +1,7 @@
 //! Credentials: every step takes something away.
 
 use std::ffi::CStr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use coracle_plan::source::Slot;
 use coracle_sys::creds::{CapSets, capset, clear_ambient, drop_bounding, raise_ambient};
@@ -10,6 +10,7 @@ use coracle_sys::{Errno, fds, seccomp};
 use nix::sys::stat::Mode;
 
 use super::{Filled, Init, Result};
+use crate::launch::packet;
 
 /// Drops the capabilities in `set` from the bounding set.
 pub fn bounding(set: u64) -> Result<()> {
@@ -86,12 +87,17 @@ impl Init<'_> {
         if self.cwd_done { Ok(()) } else { Ok(nix::unistd::chdir(path)?) }
     }
 
-    pub fn seccomp(&self, Slot(i): Slot) -> Result<()> {
+    /// From the load on every call of ours may be filtered: what the parent needs to know is said before.
+    pub fn seccomp_listening(&self, slot: Slot) -> Result<()> {
+        packet::listening(self.socket.as_fd(), fds::next_number(self.socket.as_fd())?)?;
+        // Open until the program is executed: by then the parent has a copy.
+        std::mem::forget(self.seccomp(slot)?);
+        Ok(())
+    }
+
+    pub fn seccomp(&self, Slot(i): Slot) -> Result<Option<OwnedFd>> {
         match self.slots.get(i) {
-            Some(Filled::Program(program, flags)) => {
-                seccomp::load(program, *flags)?;
-                Ok(())
-            }
+            Some(Filled::Program(program, flags)) => Ok(seccomp::load(program, *flags)?),
             _ => Err(Errno::EBADF.into()),
         }
     }
