@@ -27,9 +27,12 @@ pub fn compile(filter: &Filter) -> Result<Vec<u8>> {
     let mut context = ScmpFilterContext::new(action(filter.default))
         .map_err(|e| refused("/linux/seccomp/defaultAction", "use as default action".to_owned(), e))?;
     let architectures = architectures(filter)?;
-    for (i, (_, arch)) in architectures.iter().enumerate() {
-        let pointer = format!("/linux/seccomp/architectures/{}", i.saturating_sub(1));
-        context.add_arch(*arch).map_err(|e| refused(&pointer, format!("add architecture {arch:?}"), e))?;
+    for (_, arch) in &architectures {
+        // Unknown to this libseccomp, or of another byte order: no program of it runs on this machine, and the kernel
+        // ends what calls from an architecture the filter lacks.
+        if let Err(error) = context.add_arch(*arch) {
+            tracing::debug!("config.json /linux/seccomp/architectures: passed over {arch:?}: {error}");
+        }
     }
     // The child sets no_new_privs itself, or does without it.
     context.set_ctl_nnp(false).map_err(|e| refused("/linux/seccomp", "leave no_new_privs alone".to_owned(), e))?;
