@@ -7,24 +7,24 @@ use integration::{Bundle, Container, Context, Test, need, requires, test};
 use serde_json::{Value, json};
 
 /// A bundle whose cgroup is `/NAME`, with these resources.
-fn limited(t: &Context, resources: Value) -> (Bundle, String) {
+pub fn limited(t: &Context, resources: Value) -> (Bundle, String) {
     let name = t.unique();
     let patch = json!({"linux": {"cgroupsPath": format!("/{name}"), "resources": resources}});
     (t.bundle().patch(patch).args(&["/guest", "trap"]), name)
 }
 
-fn v1(controller: &str, name: &str, file: &str) -> String {
+pub fn v1(controller: &str, name: &str, file: &str) -> String {
     let path = Path::new("/sys/fs/cgroup").join(controller).join(name).join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
 }
 
 /// Where the v2 tree is on this host.
-fn unified() -> PathBuf {
+pub fn unified() -> PathBuf {
     let hybrid = PathBuf::from("/sys/fs/cgroup/unified");
     if fs::symlink_metadata(&hybrid).is_ok() { hybrid } else { "/sys/fs/cgroup".into() }
 }
 
-fn v2(name: &str, file: &str) -> String {
+pub fn v2(name: &str, file: &str) -> String {
     let path = unified().join(name).join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
 }

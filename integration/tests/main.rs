@@ -9,6 +9,7 @@ mod cgroups;
 mod devices;
 mod differential;
 mod escapes;
+mod events;
 mod exec;
 mod features;
 mod hooks;
@@ -17,10 +18,13 @@ mod mounts;
 mod namespaces;
 mod network;
 mod paths;
+mod pause;
 mod process;
+mod ps;
 mod rootfs;
 mod seccomp;
 mod terminals;
+mod update;
 
 use std::process::ExitCode;
 
@@ -42,6 +46,10 @@ fn main() -> ExitCode {
         terminals::TESTS,
         cgroups::TESTS,
         network::TESTS,
+        pause::TESTS,
+        ps::TESTS,
+        update::TESTS,
+        events::TESTS,
         exec::TESTS,
         features::TESTS,
         bad_bundles::TESTS,

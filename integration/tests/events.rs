@@ -1,0 +1,189 @@
+//! events: statistics against the kernel's files and against another runtime's, and word of memory running out.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use integration::{Bundle, Container, Context, Running, Test, need, requires, test};
+use serde_json::{Value, json};
+
+use crate::cgroups::{limited, unified, v1, v2};
+
+const RUNC: &str = "/usr/sbin/runc";
+
+fn running(bundle: &Bundle) -> Container {
+    let mut container = bundle.start();
+    assert_eq!(container.line(), "ready");
+    container
+}
+
+/// The data of `events --stats`, once its frame is found to be right.
+fn stats(container: &Container) -> Value {
+    let output = container.call("events").arg("--stats").run();
+    assert_eq!(output.stdout.lines().count(), 1, "{}", output.stdout);
+    let event = output.json();
+    assert_eq!((&event["type"], &event["id"]), (&json!("stats"), &json!(container.id())));
+    event["data"].clone()
+}
+
+fn event(running: &mut Running) -> Value {
+    serde_json::from_str(&running.line()).unwrap()
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap()
+}
+
+fn keys(value: &Value) -> BTreeSet<&String> {
+    value.as_object().unwrap().keys().collect()
+}
+
+/// A stream of events of which one has come already.
+fn stream(t: &Context, container: &Container, v2: bool) -> Running {
+    let coracle = if v2 { t.coracle().v2() } else { t.coracle() };
+    let mut running = coracle.call(["events", "--interval", "100ms", container.id()]).spawn();
+    assert_eq!(event(&mut running)["type"], "stats");
+    running
+}
+
+pub const TESTS: &[Test] = &[
+    test("events: the statistics are the kernel's, v1", &[], |t| {
+        requires!(need::v1("memory"));
+        let (bundle, name) =
+            limited(t, json!({"memory": {"limit": 33_554_432}, "pids": {"limit": 30}, "cpu": {"cpus": "0"}}));
+        let container = running(&bundle);
+        let data = stats(&container);
+        assert_eq!(data["pids"], json!({"current": 1, "limit": 30}));
+        assert_eq!(data["memory"]["usage"]["limit"], 33_554_432);
+        assert_eq!(data["memory"]["usage"]["failcnt"], number(&v1("memory", &name, "memory.failcnt")));
+        assert_eq!(data["memory"]["raw"]["hierarchical_memory_limit"], 33_554_432);
+        let lines = v1("memory", &name, "memory.stat").lines().count();
+        assert_eq!(data["memory"]["raw"].as_object().unwrap().len(), lines);
+        assert_eq!((&data["cpuset"]["cpus"], &data["cpuset"]["sched_relax_domain_level"]), (&json!([0]), &json!(-1)));
+        assert_eq!(data["cpu"]["usage"]["total"], number(&v1("cpuacct", &name, "cpuacct.usage")));
+        let usage: Vec<u64> = v1("cpuacct", &name, "cpuacct.usage_percpu").split(' ').map(number).collect();
+        assert_eq!(data["cpu"]["usage"]["percpu"], json!(usage));
+        assert_eq!((&data["intel_rdt"], &data["network_interfaces"]), (&json!({}), &Value::Null));
+    }),
+    test("events: the statistics have the shape of another runtime's", &[], |t| {
+        requires!(need::program(RUNC));
+        requires!(need::v1("memory"));
+        let resources = json!({"memory": {"limit": 33_554_432}, "pids": {"limit": 30}});
+        let of = |coracle| {
+            let (bundle, _) = limited(t, resources.clone());
+            stats(&running(&bundle.with(coracle)))
+        };
+        let (ours, theirs) = (of(t.coracle()), of(t.peer(RUNC)));
+        assert_eq!(keys(&ours), keys(&theirs));
+        for part in ["cpu", "cpuset", "memory", "pids"] {
+            assert_eq!(keys(&ours[part]), keys(&theirs[part]), "{part}");
+        }
+        for (part, below) in
+            [("cpu", "usage"), ("memory", "raw"), ("memory", "usage"), ("memory", "swap"), ("memory", "kernel")]
+        {
+            assert_eq!(keys(&ours[part][below]), keys(&theirs[part][below]), "{part} {below}");
+        }
+        assert_eq!(ours["cpuset"], theirs["cpuset"]);
+        assert_eq!(ours["memory"]["kernelTCP"], theirs["memory"]["kernelTCP"]);
+    }),
+    test("events: the statistics are the kernel's, v2", &[], |t| {
+        requires!(need::unified());
+        let (bundle, name) = limited(t, json!({}));
+        let container = running(&bundle.with(t.coracle().v2()));
+        let data = stats(&container);
+        let value = |key: &str| {
+            let text = v2(&name, "cpu.stat");
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ').map(str::to_owned));
+            1000 * number(&line.unwrap())
+        };
+        assert_eq!(data["cpu"]["usage"]["total"], value("usage_usec"));
+        assert_eq!(
+            (&data["cpu"]["usage"]["user"], &data["cpu"]["usage"]["kernel"]),
+            (&json!(value("user_usec")), &json!(value("system_usec")))
+        );
+        assert_eq!(data["pids"]["current"], 1);
+        if std::fs::read_to_string(unified().join(&name).join("cpu.pressure")).is_ok() {
+            for part in ["cpu", "memory", "blkio"] {
+                for which in ["some", "full"] {
+                    let wanted = json!(["avg10", "avg300", "avg60", "total"]);
+                    assert_eq!(json!(keys(&data[part]["psi"][which])), wanted, "{part}");
+                }
+            }
+        }
+        requires!(need::v2("hugetlb"));
+        assert_eq!(data["hugetlb"]["2MB"], json!({"failcnt": 0}));
+    })
+    .known(&[("runc 1.1", "does not tell of pressure")]),
+    test("events: a stream ends with the container", &[], |t| {
+        for v2 in [false, true] {
+            if v2 {
+                requires!(need::unified());
+            }
+            let coracle = if v2 { t.coracle().v2() } else { t.coracle() };
+            let mut container = running(&t.bundle().args(&["/guest", "trap"]).with(coracle));
+            let mut events = stream(t, &container, v2);
+            let second = event(&mut events);
+            assert_eq!((&second["type"], &second["id"]), (&json!("stats"), &json!(container.id())));
+            container.kill("TERM").ok();
+            assert_eq!(container.wait(), 15);
+            events.wait().ok();
+        }
+    })
+    .known(&[("runc", "goes on until the cgroup is removed, and needs a memory controller")]),
+    test("events: memory that runs out is told, v1", &[], |t| {
+        requires!(need::v1("memory"));
+        requires!(need::verb(t, "exec"));
+        let (bundle, _) = limited(t, json!({"memory": {"limit": 16_777_216}}));
+        let mut container = running(&bundle);
+        let mut events = stream(t, &container, false);
+        container.exec(["/guest", "alloc", "67108864"]).code(137);
+        let told = loop {
+            let event = event(&mut events);
+            if event["type"] != "stats" {
+                break event;
+            }
+        };
+        assert_eq!(told, json!({"type": "oom", "id": container.id()}));
+        assert_eq!(container.status(), "running");
+        container.kill("TERM").ok();
+        container.wait();
+    }),
+    test("events: the container's own end for want of memory is told, v1", &[], |t| {
+        requires!(need::v1("memory"));
+        let (bundle, _) = limited(t, json!({"memory": {"limit": 16_777_216}}));
+        let mut container = bundle.args(&["/guest", "alloc", "67108864"]).create();
+        let mut events = t.coracle().call(["events", "--interval", "10s", container.id()]).spawn();
+        let end = Instant::now() + Duration::from_secs(10);
+        while !listens(&events) {
+            assert!(Instant::now() < end, "it does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        container.start().ok();
+        assert_eq!(container.wait(), 137);
+        let output = events.wait();
+        assert_eq!(output.json(), json!({"type": "oom", "id": container.id()}));
+    })
+    .known(&[("runc", "goes on until the cgroup is removed")]),
+    test("events: what is refused", &[], |t| {
+        let mut container = t.bundle().args(&["/guest", "trap"]).create();
+        for interval in ["0", "-1s", "0ms"] {
+            let refused = container.call("events").args(["--interval", interval]).run();
+            refused.fails().stderr("duration interval must be greater than 0");
+        }
+        let wrong = container.call("events").args(["--interval", "5"]).run();
+        wrong.fails().stderr("for flag -interval: parse error");
+        container.kill("KILL").ok();
+        container.wait();
+        for option in ["--stats", "--interval=1s"] {
+            let text = format!("container with id {} is not running", container.id());
+            container.call("events").arg(option).run().fails().stderr(&text);
+        }
+        t.coracle().call(["events", "nosuchthing"]).run().fails().stderr("container does not exist");
+    }),
+];
+
+/// Whether `events` has something open that tells of memory; it says nothing when it begins to listen.
+fn listens(events: &Running) -> bool {
+    let list = std::fs::read_dir(format!("/proc/{}/fd", events.pid())).into_iter().flatten().flatten();
+    list.filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .any(|link| link.to_string_lossy().contains("eventfd"))
+}
