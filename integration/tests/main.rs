@@ -22,7 +22,9 @@ mod pause;
 mod process;
 mod ps;
 mod rootfs;
+mod scale;
 mod seccomp;
+mod systems;
 mod terminals;
 mod update;
 
@@ -54,6 +56,8 @@ fn main() -> ExitCode {
         features::TESTS,
         bad_bundles::TESTS,
         escapes::TESTS,
+        systems::TESTS,
+        scale::TESTS,
     ];
     let mut tests = topics.concat();
     tests.extend(differential::tests());

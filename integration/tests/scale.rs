@@ -1,0 +1,66 @@
+//! Many containers, one after the other and at once. Processes, mounts, cgroups and files that stay behind on the host fail
+//! the run as a whole.
+
+use std::fs;
+
+use integration::{Container, Context, Test, test};
+
+const IN_A_ROW: usize = 500;
+const AT_ONCE: usize = 50;
+
+fn statuses(t: &Context) -> Vec<String> {
+    let list = t.coracle().call(["list", "--format", "json"]).run();
+    let list = list.ok().json();
+    list.as_array().into_iter().flatten().map(|item| item["status"].as_str().unwrap().to_owned()).collect()
+}
+
+pub const TESTS: &[Test] = &[
+    test("scale: five hundred containers in a row", &[], |t| {
+        let bundle = t.bundle().args(&["/guest", "trap"]);
+        for _ in 0..IN_A_ROW {
+            let mut container = bundle.create();
+            container.start().ok();
+            assert_eq!(container.line(), "ready");
+            container.kill("KILL").ok();
+            assert_eq!(container.wait(), 137);
+            container.delete().ok();
+        }
+        assert_eq!(statuses(t), Vec::<String>::new());
+    }),
+    test("scale: fifty containers at once", &[], |t| {
+        let bundle = t.bundle().args(&["/guest", "trap"]);
+        bundle.save();
+        let coracle = bundle.coracle();
+        let mut containers: Vec<Container> = (0..AT_ONCE).map(|_| Container::named(coracle, &bundle.id())).collect();
+        let create = |c: &Container| coracle.call(["create", "--bundle"]).arg(bundle.path()).arg(c.id()).spawn();
+        let creations: Vec<_> = containers.iter().map(create).collect();
+        for (container, creation) in containers.iter_mut().zip(creations) {
+            container.attach(creation).ok();
+        }
+        assert_eq!(statuses(t), vec!["created"; AT_ONCE]);
+        let all = |verb: &str, operands: &[&str]| {
+            let calls: Vec<_> = containers.iter().map(|c| c.call(verb).args(operands).spawn()).collect();
+            for mut call in calls {
+                call.wait().ok();
+            }
+        };
+        all("start", &[]);
+        assert_eq!(statuses(t), vec!["running"; AT_ONCE]);
+        all("kill", &["KILL"]);
+        all("delete", &["--force"]);
+        assert_eq!(statuses(t), Vec::<String>::new());
+        containers.iter_mut().for_each(|container| assert_eq!(container.wait(), 137));
+    }),
+    test("scale: an engine's directories may be deeper than a socket address", &[224], |t| {
+        let deep = t.path(&"d".repeat(150));
+        fs::create_dir(&deep).unwrap();
+        let bundle = t.bundle().args(&["/guest", "exit", "3"]);
+        bundle.save();
+        let id = format!("{}-{}", bundle.id(), "i".repeat(100));
+        let call = |verb: &str| bundle.coracle().bare().arg("--root").arg(&deep).arg(verb);
+        call("create").arg("--bundle").arg(bundle.path()).arg(&id).run().ok();
+        call("start").arg(&id).run().ok();
+        call("delete").arg("--force").arg(&id).run().ok();
+        assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
+    }),
+];
