@@ -20,6 +20,7 @@ pub mod launch;
 mod network;
 pub mod ops;
 mod prepare;
+mod rdt;
 mod seal;
 pub mod signal;
 pub mod store;

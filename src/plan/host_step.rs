@@ -7,6 +7,7 @@ use oci_spec::runtime::{Hook, LinuxIdMapping};
 
 use crate::id_maps::{IdMaps, lines};
 use crate::net_devices::NetDevice;
+use crate::rdt::Rdt;
 use crate::source::Slot;
 
 /// Which hooks, in the order of the lifecycle (config.md, POSIX-platform Hooks).
@@ -46,6 +47,8 @@ pub enum HostStep {
     },
     /// Move interfaces of the host into the network namespace.
     NetDevices(Vec<NetDevice>),
+    /// Put the process into a class of the resctrl filesystem.
+    Rdt(Rdt),
     /// Give the tree in the slot the mapping of the child's user namespace.
     IdMapTree {
         slot: Slot,
@@ -87,6 +90,7 @@ impl fmt::Display for HostStep {
                 let names: Vec<String> = devices.iter().map(|d| format!("{} as {}", d.host, d.container)).collect();
                 write!(f, "move network devices {}", names.join(", "))
             }
+            HostStep::Rdt(rdt) => write!(f, "join {rdt} of resctrl"),
             HostStep::IdMapTree { slot, .. } => write!(f, "map the ids of {slot}"),
             HostStep::JoinCgroup => f.write_str("join the cgroup"),
             HostStep::Limits => f.write_str("set cgroup limits"),

@@ -29,6 +29,7 @@ mod network;
 pub mod number_list;
 mod paths;
 pub mod process;
+pub mod rdt;
 mod rlimits;
 mod rootfs;
 mod scheduling;
@@ -130,6 +131,7 @@ impl Plan {
         let process = process::of(spec)?;
         joins::all(&mut plan, spec, &wanted, host, opts.needs_cgroup_join)?;
         network::loopback(&mut plan, &wanted);
+        rdt::all(&mut plan, spec)?;
         net_devices::all(&mut plan, spec, &wanted, host)?;
         joins::joined(&mut plan, spec, &wanted);
         namespaces::names(&mut plan, spec, &wanted)?;

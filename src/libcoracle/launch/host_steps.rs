@@ -16,7 +16,7 @@ use crate::prepare::tree;
 use crate::store::process::Process;
 use crate::store::record::State;
 use crate::store::status::Status;
-use crate::{hooks, network};
+use crate::{hooks, network, rdt};
 
 /// The parent's means.
 pub struct HostSteps<'a> {
@@ -26,6 +26,7 @@ pub struct HostSteps<'a> {
     pub state: State,
     /// What the container is while the process is made: creating, or running when this is a further one.
     pub status: Status,
+    pub rdt: Option<rdt::Created>,
 }
 
 impl HostSteps<'_> {
@@ -41,6 +42,12 @@ impl HostSteps<'_> {
             HostStep::IdMaps(maps) => id_maps::write(child.pid, maps),
             HostStep::CheckIdMaps { uids, gids } => id_maps::check(child.pid, uids, gids),
             HostStep::NetDevices(devices) => network::move_devices(child.pid, devices),
+            HostStep::Rdt(rdt) => {
+                let created = rdt::apply(&rdt::root()?, &self.state.id, child.pid, rdt)?;
+                self.state.rdt = Some(created.groups().clone());
+                self.rdt = Some(created);
+                Ok(())
+            }
             HostStep::OomScoreAdj(value) => write(child, "oom_score_adj", &value.to_string()),
             HostStep::Hooks { kind, hooks } => hooks::run(*kind, hooks, &self.state, Status::Creating),
             HostStep::IdMapTree { slot, recursive } => map_tree(child, *slot, *recursive).context(|| step.to_string()),

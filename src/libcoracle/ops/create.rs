@@ -15,6 +15,7 @@ use crate::id::ContainerId;
 use crate::launch::host_steps::HostSteps;
 use crate::launch::{self, Child};
 use crate::prepare::prepare;
+use crate::rdt;
 use crate::store::process::Process as ProcessRecord;
 use crate::store::record::{Hooks, State, VERSION};
 use crate::store::status::Status;
@@ -75,6 +76,7 @@ pub(super) struct Making {
     pub plan: Plan,
     pub state: State,
     cgroup: Created,
+    rdt: Option<rdt::Created>,
     claim: Claim,
 }
 
@@ -124,11 +126,12 @@ impl Making {
         let state = record(id, bundle, rootfs, &plan, &cgroup);
         claim.begin(&state, bundle.config())?;
         let filled = prepare(&plan.sources, &claim.entry().gate())?;
-        let mut steps = HostSteps { cgroup: &*cgroup, resources: Some(&resources), state, status: Status::Creating };
+        let mut steps =
+            HostSteps { cgroup: &*cgroup, resources: Some(&resources), state, status: Status::Creating, rdt: None };
         let ready = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child));
-        let state = steps.state;
+        let HostSteps { state, rdt, .. } = steps;
         match ready {
-            Ok(child) => Ok(Making { child, plan, state, cgroup, claim }),
+            Ok(child) => Ok(Making { child, plan, state, cgroup, rdt, claim }),
             Err(error) => {
                 hooks::run_all(HookKind::Poststop, &state.hooks.poststop, &state, Status::Stopped);
                 Err(error)
@@ -143,6 +146,9 @@ impl Making {
         }
         self.claim.commit(&self.state)?;
         self.cgroup.keep();
+        if let Some(groups) = self.rdt {
+            groups.keep();
+        }
         Ok(Made { child: self.child, plan: self.plan, state: self.state })
     }
 }
@@ -200,6 +206,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         cgroup: cgroup.location().clone(),
         namespaces: plan.namespaces,
         own_pid_namespace: plan.clone & libc::CLONE_NEWPID as u64 != 0,
+        rdt: None,
         hooks: Hooks {
             start_container: hooks(HookKind::StartContainer),
             poststart: hooks(HookKind::Poststart),

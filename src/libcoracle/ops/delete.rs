@@ -62,6 +62,7 @@ pub(super) fn destroy(entry: &Entry, state: &State) -> Result<()> {
     let cgroup = coracle_cgroup::open(&state.cgroup)?;
     cgroup.kill(libc::SIGKILL)?;
     cgroup.remove()?;
+    state.rdt.as_ref().map_or(Ok(()), crate::rdt::Groups::remove)?;
     entry.remove()?;
     hooks::run_all(HookKind::Poststop, &state.hooks.poststop, state, Status::Stopped);
     Ok(())

@@ -84,8 +84,11 @@ pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
     }
     tracing::debug!("plan of a process in {id}:\n{plan}");
     let filled = prepare(&plan.sources, &entry.gate())?;
-    let mut steps = HostSteps { cgroup: &*cgroup, resources: None, state, status: Status::Running };
+    let mut steps = HostSteps { cgroup: &*cgroup, resources: None, state, status: Status::Running, rdt: None };
     let mut child = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child))?;
+    if let Some(groups) = &steps.state.rdt {
+        groups.add(child.pid)?;
+    }
     if let Some(path) = &opts.pid_file {
         write_pid_file(path, child.pid.as_raw())?;
     }

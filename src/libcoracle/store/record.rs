@@ -27,6 +27,9 @@ pub struct State {
     pub namespaces: i32,
     /// Whether the first process is the init of a pid namespace made for it, so that the others end with it.
     pub own_pid_namespace: bool,
+    /// What of the resctrl filesystem was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<crate::rdt::Groups>,
     /// The hooks that are still to come.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
