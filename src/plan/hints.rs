@@ -10,6 +10,9 @@ pub fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::MountFs(mount), Errno::EPERM) if mount.fstype.as_c_str() == c"proc" => {
             Some("the host's /proc is partly covered by other mounts; is coracle itself in a container?")
         }
+        (Step::MountFs(mount), Errno::ELOOP | Errno::ENOTDIR) if mount.target.no_symlinks => {
+            Some("proc and sysfs must be mounted on an ordinary directory, with no symbolic link on the way")
+        }
         (Step::Join { .. }, Errno::EPERM) => {
             Some("without privilege a namespace is joined together with the user namespace that owns it")
         }

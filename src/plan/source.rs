@@ -96,7 +96,7 @@ impl Attributes {
         let own = time(self.set, self.clear).then_some("relatime");
         let all = time(self.recursive_set, self.recursive_clear).then_some("rrelatime");
         let named = NAMES.into_iter().flat_map(move |(bit, names)| {
-            let one = move |(field, name)| (field & bit != 0 && name != "").then_some(name);
+            let one = move |(field, name): (u64, &'static str)| (field & bit != 0 && !name.is_empty()).then_some(name);
             fields.into_iter().zip(names).filter_map(one)
         });
         named.chain(own).chain(all).chain((self.implied != 0).then_some("exact"))

@@ -55,7 +55,28 @@ pub fn find(root: BorrowedFd<'_>, target: &Target) -> Result<Option<Found>> {
 
 /// Opens the mount point, making what is missing of it, and of where its symbolic links lead.
 pub fn make_target(root: BorrowedFd<'_>, target: &Target, kind: MountPoint) -> Result<Found> {
-    walk(root, &target.path, kind, !target.no_symlinks)
+    match make_last(root, &target.path, kind)? {
+        Some(found) => Ok(found),
+        None => walk(root, &target.path, kind, !target.no_symlinks),
+    }
+}
+
+/// Makes the last component where that is all that is missing and no symbolic link is on the way: most of the time.
+fn make_last(root: BorrowedFd<'_>, path: &CStr, kind: MountPoint) -> Result<Option<Found>> {
+    let (before, name) = split(path)?;
+    let mut text = Text::EMPTY;
+    if !before.is_empty() {
+        text.push(before)?;
+    }
+    let parent = match open_in(root, text.c_str()?, OFlag::O_PATH | OFlag::O_DIRECTORY, true) {
+        Err(Errno::ENOENT | Errno::ELOOP) => return Ok(None),
+        other => other?,
+    };
+    create(parent.as_fd(), name, kind)?;
+    match open_in(parent.as_fd(), name, OFlag::O_PATH, true) {
+        Err(Errno::ELOOP) => Ok(None),
+        other => Ok(Some(Found { fd: other?, made: true, place: Place::of(path.to_bytes()) })),
+    }
 }
 
 /// Opens `path`, making what is missing of it.
