@@ -29,6 +29,12 @@ impl AsFd for Dir {
     }
 }
 
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> OwnedFd {
+        dir.fd
+    }
+}
+
 impl Dir {
     /// Opens `path`, which is absolute; no component may be a symbolic link.
     pub fn open(path: &Path) -> Result<Dir, Errno> {
@@ -102,7 +108,8 @@ impl Dir {
         &self.path
     }
 
-    fn inode(&self) -> Result<u64, Errno> {
+    /// The number of the directory, which is not given to another while the hierarchy exists.
+    pub fn inode(&self) -> Result<u64, Errno> {
         Ok(fstat(&self.fd)?.st_ino)
     }
 

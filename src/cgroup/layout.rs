@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
+use nix::unistd::Pid;
 
 use crate::error::{Error, Result};
 use crate::location::clean;
@@ -146,9 +147,14 @@ impl Layout {
         if let Some(own) = self.unified.as_ref().and_then(|unified| unified.own.as_ref()) {
             return Ok(own.clone());
         }
-        let text = read("/proc/self/cgroup")?;
-        let own = text.lines().filter_map(own_cgroup).find(|(controllers, _)| controllers.is_empty());
-        Ok(own.map(|(_, own)| clean(Path::new(own))).unwrap_or_default())
+        Ok(unified_in(&read("/proc/self/cgroup")?).unwrap_or_default())
+    }
+
+    /// The directory in the v2 hierarchy of the cgroup that process `pid` is in, if the hierarchy is mounted.
+    pub(crate) fn unified_of(&self, pid: Pid) -> Result<Option<PathBuf>> {
+        let Some(unified) = &self.unified else { return Ok(None) };
+        let below = unified_in(&read(format!("/proc/{pid}/cgroup"))?);
+        Ok(below.map(|below| unified.mount.join(below)))
     }
 }
 
@@ -167,6 +173,12 @@ fn read(path: impl AsRef<Path>) -> Result<String> {
         let errno = error.raw_os_error().map_or(nix::errno::Errno::EIO, nix::errno::Errno::from_raw);
         Error::kernel(format!("read {}", path.display()), errno)
     })
+}
+
+/// The cgroup v2 path in the content of a `/proc/PID/cgroup`.
+fn unified_in(text: &str) -> Option<PathBuf> {
+    let (_, path) = text.lines().filter_map(own_cgroup).find(|(controllers, _)| controllers.is_empty())?;
+    Some(clean(Path::new(path)))
 }
 
 /// Splits a line of `/proc/self/cgroup`, `4:cpu,cpuacct:/path` (cgroups(7)).

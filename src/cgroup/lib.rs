@@ -11,7 +11,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::libc::SIGKILL;
@@ -34,7 +34,7 @@ mod write;
 
 pub use error::{Error, Invalid, Result};
 pub use layout::{Layout, Mode};
-pub use location::Location;
+pub use location::{Location, SubCgroup};
 pub use oom::Oom;
 pub use resources::{Resources, resources};
 pub use stats::Stats;
@@ -187,6 +187,16 @@ pub fn create(
 
 fn none() -> Created {
     Created { cgroup: Box::new(Nowhere), location: Location::default() }
+}
+
+/// The cgroup v2 directory that process `pid` is in now; `None` where there is no v2 hierarchy.
+///
+/// # Errors
+/// When the process is gone or its cgroup cannot be opened.
+pub fn current(layout: &Layout, pid: Pid) -> Result<Option<OwnedFd>> {
+    let Some(path) = layout.unified_of(pid)? else { return Ok(None) };
+    let dir = dir::Dir::open(&path).map_err(|errno| Error::kernel(format!("open cgroup {}", path.display()), errno))?;
+    Ok(Some(dir.into()))
 }
 
 /// Finds the cgroup at `location` again. It may be gone.

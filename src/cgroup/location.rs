@@ -6,6 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::dir::Dir;
+use crate::error::{Error, Result};
+
 /// Where each cgroup of a container is, and how much of it was made for this container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
@@ -48,6 +51,96 @@ impl Location {
             .iter()
             .flat_map(|h| h.controllers.iter().map(|controller| (controller.clone(), h.place.path.clone())));
         unified.chain(hierarchies).collect()
+    }
+}
+
+impl Location {
+    /// The cgroups that `subs` name, each below the container's own in the same hierarchy; where none is named, that
+    /// one itself.
+    ///
+    /// # Errors
+    /// A path that leads out, a controller the container has no cgroup of, and a cgroup that is not there.
+    pub fn below(&self, subs: &[SubCgroup]) -> Result<Location> {
+        let mut location = self.clone();
+        for sub in subs {
+            let Some(name) = &sub.controller else {
+                location.places().try_for_each(|place| place.descend(&sub.path))?;
+                continue;
+            };
+            let at = self.hierarchies.iter().position(|h| h.controllers.contains(name));
+            let unknown = || Error::refused(format!("enter cgroup: the container has none of controller {name:?}"));
+            let at = at.ok_or_else(unknown)?;
+            // From the container's own: another controller of the same hierarchy may have been named before.
+            let place = &mut location.hierarchies[at].place;
+            *place = self.hierarchies[at].place.clone();
+            place.descend(&sub.path)?;
+        }
+        Ok(location)
+    }
+
+    fn places(&mut self) -> impl Iterator<Item = &mut Place> {
+        self.unified.iter_mut().chain(self.hierarchies.iter_mut().map(|h| &mut h.place))
+    }
+}
+
+impl Place {
+    fn descend(&mut self, sub: &Path) -> Result<()> {
+        let below = contained(sub).ok_or_else(|| Error::refused(format!("bad sub cgroup path: {}", sub.display())))?;
+        self.path.push(below);
+        self.made = 0;
+        let opened = Dir::open(&self.path).and_then(|dir| dir.inode());
+        self.inode = opened.map_err(|errno| Error::kernel(format!("open cgroup {}", self.path.display()), errno))?;
+        Ok(())
+    }
+}
+
+/// `path` below a directory, `None` if it leads out of it on the way.
+fn contained(path: &Path) -> Option<PathBuf> {
+    let mut contained = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => contained.push(name),
+            Component::ParentDir if !contained.pop() => return None,
+            _ => {}
+        }
+    }
+    Some(contained)
+}
+
+/// A cgroup below the container's own, as `exec --cgroup [CONTROLLER:]PATH` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubCgroup {
+    /// Whose hierarchy; `None` for all there are.
+    controller: Option<String>,
+    path: PathBuf,
+}
+
+impl SubCgroup {
+    /// Reads the arguments of all `--cgroup` options of a command.
+    ///
+    /// # Errors
+    /// A controller without a name or given twice; a path for all hierarchies beside another.
+    pub fn parse_all(args: &[String]) -> Result<Vec<SubCgroup>> {
+        let mut subs: Vec<SubCgroup> = Vec::new();
+        for arg in args {
+            let refuse = |why: &str| Err(Error::refused(format!("invalid --cgroup argument {arg:?}: {why}")));
+            let Some((controllers, path)) = arg.split_once(':') else {
+                if args.len() > 1 {
+                    return refuse("one of several needs a controller in front, as in memory:PATH");
+                }
+                return Ok(vec![SubCgroup { controller: None, path: arg.into() }]);
+            };
+            for name in controllers.split(',') {
+                if name.is_empty() {
+                    return refuse("empty name of a controller");
+                }
+                if subs.iter().any(|sub| sub.controller.as_deref() == Some(name)) {
+                    return refuse(&format!("controller {name} specified multiple times"));
+                }
+                subs.push(SubCgroup { controller: Some(name.to_owned()), path: path.into() });
+            }
+        }
+        Ok(subs)
     }
 }
 
@@ -131,6 +224,42 @@ mod tests {
     fn paths_that_name_no_cgroup_are_refused() {
         for given in ["/", "//", "/..", ".", "..", "a/..", "/a/../.."] {
             assert!(Target::parse(Some(Path::new(given)), "web1").is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn paths_below_stay_below() {
+        let cases = [
+            ("a", Some("a")),
+            ("/", Some("")),
+            ("", Some("")),
+            ("/a/./b/", Some("a/b")),
+            ("a/../b", Some("b")),
+            ("..", None),
+            ("a/../..", None),
+            ("a/../../a", None),
+            ("/../a", None),
+        ];
+        for (given, want) in cases {
+            assert_eq!(contained(Path::new(given)).as_deref(), want.map(Path::new), "{given}");
+        }
+    }
+
+    #[test]
+    fn arguments_name_controllers_once() {
+        let parse = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            let subs = SubCgroup::parse_all(&args).ok()?;
+            Some(subs.into_iter().map(|s| (s.controller.unwrap_or_default(), s.path)).collect::<Vec<_>>())
+        };
+        let sub = |name: &str, path: &str| (name.to_owned(), PathBuf::from(path));
+        assert_eq!(parse(&[]), Some(vec![]));
+        assert_eq!(parse(&["/a"]), Some(vec![sub("", "/a")]));
+        assert_eq!(parse(&["cpu,cpuacct:a", "memory:b:c"]), {
+            Some(vec![sub("cpu", "a"), sub("cpuacct", "a"), sub("memory", "b:c")])
+        });
+        for wrong in [&[":a"][..], &["cpu,:a"], &["cpu:a", "cpu:b"], &["cpu,cpu:a"], &["cpu:a", "b"], &["a", "b"]] {
+            assert_eq!(parse(wrong), None, "{wrong:?}");
         }
     }
 
