@@ -159,6 +159,9 @@ pub fn through_gate(connection: OwnedFd, first: usize, texts: &[String]) -> Resu
 
 fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
     let (ours, theirs) = channel().context(|| "create a socket pair")?;
+    if let Some(mask) = &plan.initial_affinity {
+        coracle_sys::sched::set_affinity(mask).context(|| format!("run on processors {mask:x?}"))?;
+    }
     let around = around::enter(plan, &filled)?;
     let flags = plan.relay.as_ref().map_or(plan.clone, |relay| relay.clone);
     let (pid, pidfd) = match clone3(flags, cgroup).map_err(not_cloned)? {

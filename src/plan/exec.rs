@@ -1,57 +1,93 @@
 //! A further process in a container: what the container's own has joined or made, it joins; then it ends the same way.
 
+use std::path::Path;
+
 use oci_spec::runtime::{Process, Spec};
 
 use crate::capabilities::SYS_ADMIN;
 use crate::host::Host;
 use crate::host_step::HostStep;
+use crate::invalid::c_string;
 use crate::namespaces::Kind;
-use crate::source::Source;
+use crate::source::{Slot, Source};
 use crate::step::{Point, Step};
-use crate::{CreateOptions, Plan, Relay, Result, console, process};
+use crate::{CreateOptions, Plan, Relay, Result, affinity, console, process};
 
 /// The container a process is added to.
 #[derive(Debug, Clone, Copy)]
-pub struct Container {
+pub struct Container<'a> {
     /// Its first process, by id and start time (clock ticks since boot).
     pub init: (i32, u64),
     /// `CLONE_NEW*` flags of the namespaces that are not the runtime's.
     pub namespaces: i32,
+    /// Its root filesystem on the host.
+    pub rootfs: &'a Path,
 }
 
 /// Plans `process` in `container`, whose configuration is `spec`.
-pub fn plan(spec: &Spec, process: &Process, container: Container, host: &Host, opts: &CreateOptions) -> Result<Plan> {
+///
+/// # Errors
+/// As those of [`Plan::create`], for what `process` says.
+pub fn plan(
+    spec: &Spec,
+    process: &Process,
+    container: Container<'_>,
+    host: &Host,
+    opts: &CreateOptions,
+) -> Result<Plan> {
+    process::check(process)?;
+    let affinity = affinity::of(process)?;
     let mut plan = Plan { namespaces: container.namespaces, ..Plan::default() };
     let (pid, start_time) = container.init;
     let init = plan.source(Source::Process { pid, start_time });
-    // These hold for children only: the parent joins them for the clone and goes back.
-    let for_children = container.namespaces & (Kind::Pid.flag() | Kind::Time.flag());
-    let user = container.namespaces & Kind::User.flag() != 0;
-    let mut steps = Vec::new();
     if opts.needs_cgroup_join {
         plan.host.push((Point::Mapped, HostStep::JoinCgroup));
     }
+    let user = container.namespaces & Kind::User.flag() != 0;
     if user && !host.capable(SYS_ADMIN) {
-        // Without privilege nothing can be joined but from inside the user namespace, which has no way back.
-        if let Some(value) = process.oom_score_adj() {
-            plan.host.push((Point::Mapped, HostStep::OomScoreAdj(value)));
-        }
-        steps.extend((!plan.host.is_empty()).then_some(Step::Sync(Point::Mapped)));
-        steps.push(Step::JoinAll { slot: init, flags: Kind::User.flag() | for_children });
-        plan.relay = Some(Relay { clone: 0, steps });
-        plan.init.push(Step::JoinAll { slot: init, flags: container.namespaces & !Kind::User.flag() & !for_children });
+        by_relay(&mut plan, process, container, init);
     } else {
-        for kind in [Kind::Pid, Kind::Time].into_iter().filter(|kind| for_children & kind.flag() != 0) {
-            plan.around_clone.push((init, kind));
-        }
-        plan.init.extend((!plan.host.is_empty()).then_some(Step::Sync(Point::Mapped)));
-        plan.init.push(Step::JoinAll { slot: init, flags: container.namespaces & !for_children });
+        directly(&mut plan, container, init);
+    }
+    if container.namespaces & Kind::Mount.flag() == 0 {
+        // Its root is not that of a mount namespace, but a directory it changed into.
+        let at = c_string("/root/path", container.rootfs.as_os_str().as_encoded_bytes())?;
+        let slot = plan.source(Source::Directory(at));
+        plan.init.extend([Step::UseRootfs(slot), Step::Chroot]);
     }
     if user {
         plan.init.push(Step::BecomeRoot);
     }
-    process::session(&mut plan, process, host, opts)?;
+    process::session(&mut plan, process, affinity.step(), host, opts)?;
+    plan.initial_affinity = affinity.initial;
     console::exec(&mut plan, process, opts)?;
     process::drop_privileges_and_exec(&mut plan, spec, process, host, opts)?;
     Ok(plan)
+}
+
+/// What holds for children only.
+const FOR_CHILDREN: [Kind; 2] = [Kind::Pid, Kind::Time];
+
+/// The parent joins what holds for children only, for the clone, and goes back.
+fn directly(plan: &mut Plan, container: Container<'_>, init: Slot) {
+    let mut rest = container.namespaces;
+    for kind in FOR_CHILDREN.into_iter().filter(|kind| container.namespaces & kind.flag() != 0) {
+        plan.around_clone.push((init, kind));
+        rest &= !kind.flag();
+    }
+    plan.init.extend((!plan.host.is_empty()).then_some(Step::Sync(Point::Mapped)));
+    plan.init.extend((rest != 0).then_some(Step::JoinAll { slot: init, flags: rest }));
+}
+
+/// Without privilege nothing can be joined but from inside the user namespace, which has no way back.
+fn by_relay(plan: &mut Plan, process: &Process, container: Container<'_>, init: Slot) {
+    let early = FOR_CHILDREN.iter().fold(Kind::User.flag(), |flags, kind| flags | kind.flag()) & container.namespaces;
+    let rest = container.namespaces & !early;
+    if let Some(value) = process.oom_score_adj() {
+        plan.host.push((Point::Mapped, HostStep::OomScoreAdj(value)));
+    }
+    let mut steps: Vec<Step> = (!plan.host.is_empty()).then_some(Step::Sync(Point::Mapped)).into_iter().collect();
+    steps.push(Step::JoinAll { slot: init, flags: early });
+    plan.relay = Some(Relay { clone: 0, steps });
+    plan.init.extend((rest != 0).then_some(Step::JoinAll { slot: init, flags: rest }));
 }

@@ -6,6 +6,7 @@
 //! step by step.
 #![forbid(unsafe_code)]
 
+mod affinity;
 pub mod capabilities;
 mod cgroup_mounts;
 mod console;
@@ -98,6 +99,8 @@ pub struct Plan {
     pub around_clone: Vec<(Slot, Kind)>,
     /// Offsets of a new time namespace, as lines of /proc/PID/timens_offsets; the parent makes it around the clone.
     pub time_offsets: Option<String>,
+    /// The processors the parent runs on from here, and the child until it is in its cgroup, as a bit mask.
+    pub initial_affinity: Option<Vec<u64>>,
     /// A process between parent and child, where namespaces can only be entered on the way.
     pub relay: Option<Relay>,
     /// What the child does.
@@ -137,7 +140,8 @@ impl Plan {
         namespaces::names(&mut plan, spec, &wanted)?;
         rootfs::attach(&mut plan, spec, &wanted, host, opts)?;
         joins::become_root(&mut plan, &wanted);
-        process::session(&mut plan, process, host, opts)?;
+        // The runtime's own affinity is its caller's business; the container's processors are those of its cgroup.
+        process::session(&mut plan, process, Some(Step::Affinity(None)), host, opts)?;
         mounts::all(&mut plan, spec, &wanted, host, opts)?;
         devices::all(&mut plan, spec, &wanted, host)?;
         hooks::before_pivot(&mut plan, spec)?;
@@ -184,6 +188,9 @@ impl fmt::Display for Plan {
         }
         for (i, source) in self.sources.iter().enumerate() {
             writeln!(f, "slot {i}: {source}")?;
+        }
+        if let Some(mask) = &self.initial_affinity {
+            writeln!(f, "run on processors {mask:x?}")?;
         }
         if let Some(relay) = &self.relay {
             writeln!(f, "clone a relay {}", flags(relay.clone))?;

@@ -21,6 +21,12 @@ const OTHERS_SEARCH: u32 = 0x0000_0008;
 pub fn of(spec: &Spec) -> Result<&Process> {
     let process =
         spec.process().as_ref().ok_or_else(|| Invalid::new("/process", "process property must not be empty"))?;
+    check(process)?;
+    Ok(process)
+}
+
+/// What a process cannot do without.
+pub fn check(process: &Process) -> Result<()> {
     if process.cwd().as_os_str().is_empty() {
         return Err(Invalid::new("/process/cwd", "Cwd property must not be empty"));
     }
@@ -30,13 +36,19 @@ pub fn of(spec: &Spec) -> Result<&Process> {
     if process.args().as_ref().is_none_or(|args| args.is_empty()) {
         return Err(Invalid::new("/process/args", "args must not be empty"));
     }
-    Ok(process)
+    Ok(())
 }
 
 /// What a process starts with, before anything of the container is visible to it.
-pub fn session(plan: &mut Plan, process: &Process, host: &Host, opts: &CreateOptions) -> Result<()> {
-    // The runtime's own affinity is its caller's business; the container's processors are those of its cgroup.
-    plan.init.extend([Step::Signals, Step::Setsid, Step::Affinity(None)]);
+pub fn session(
+    plan: &mut Plan,
+    process: &Process,
+    affinity: Option<Step>,
+    host: &Host,
+    opts: &CreateOptions,
+) -> Result<()> {
+    plan.init.extend([Step::Signals, Step::Setsid]);
+    plan.init.extend(affinity);
     if !opts.no_new_keyring {
         // Its owner is who makes it: in a user namespace, whoever enters the container is another.
         let userns = plan.namespaces & libc::CLONE_NEWUSER != 0;
