@@ -46,6 +46,38 @@ pub struct Child {
     armed: bool,
 }
 
+/// Where the clone puts the process in the cgroup v2 hierarchy.
+pub struct IntoCgroup<'a> {
+    dir: Option<BorrowedFd<'a>>,
+    otherwise: Option<&'a Otherwise<'a>>,
+}
+
+/// Finds another cgroup when the kernel has said that the first takes no processes.
+pub type Otherwise<'a> = dyn Fn() -> Result<Option<OwnedFd>> + 'a;
+
+impl<'a> IntoCgroup<'a> {
+    /// Into `dir`, or the caller's own.
+    pub fn only(dir: Option<BorrowedFd<'a>>) -> IntoCgroup<'a> {
+        IntoCgroup { dir, otherwise: None }
+    }
+
+    /// Into `dir`, or what `otherwise` finds.
+    pub fn or(dir: Option<BorrowedFd<'a>>, otherwise: &'a Otherwise<'a>) -> IntoCgroup<'a> {
+        IntoCgroup { dir, otherwise: Some(otherwise) }
+    }
+
+    fn clone(&self, flags: u64) -> Result<Fork> {
+        match (clone3(flags, self.dir), self.otherwise) {
+            // A cgroup that hands controllers down may not have processes itself, and a threaded one takes no others.
+            (Err(Errno::EBUSY | Errno::EOPNOTSUPP), Some(otherwise)) => {
+                let dir = otherwise()?;
+                clone3(flags, dir.as_ref().map(OwnedFd::as_fd)).map_err(not_cloned)
+            }
+            (cloned, _) => cloned.map_err(not_cloned),
+        }
+    }
+}
+
 /// What the child came to.
 enum Event {
     Reached(Point),
@@ -62,10 +94,10 @@ enum Event {
 pub fn to_ready(
     plan: &Plan,
     filled: Vec<Filled>,
-    cgroup: Option<BorrowedFd<'_>>,
+    cgroup: IntoCgroup<'_>,
     host_step: &mut dyn FnMut(&HostStep, &Child) -> Result<()>,
 ) -> Result<Child> {
-    let mut child = clone(plan, filled, cgroup)?;
+    let mut child = clone(plan, filled, &cgroup)?;
     loop {
         match next(&mut child, plan)? {
             Event::Reached(point) => {
@@ -76,7 +108,7 @@ pub fn to_ready(
                     child.slots = Vec::new();
                     return Ok(child);
                 }
-                child.channel.go().context(|| "answer the container's first process")?;
+                child.channel.go().context(|| "answer the container's process")?;
             }
             Event::Listening => {
                 for step in plan.host_steps(Point::Listening) {
@@ -100,7 +132,7 @@ impl Child {
 
     /// Lets the child go on to its gate, where it waits for `start`. It is no longer this process's to kill.
     pub fn leave_at_gate(mut self) -> Result<()> {
-        self.channel.go().context(|| "answer the container's first process")?;
+        self.channel.go().context(|| "answer the container's process")?;
         self.armed = false;
         Ok(())
     }
@@ -110,7 +142,7 @@ impl Child {
     /// # Errors
     /// The step between here and the program that failed.
     pub fn exec(&mut self, plan: &Plan) -> Result<()> {
-        self.channel.go().context(|| "answer the container's first process")?;
+        self.channel.go().context(|| "answer the container's process")?;
         match next(self, plan)? {
             Event::Closed => {
                 self.armed = false;
@@ -125,7 +157,7 @@ impl Child {
     /// The relay has done its part: the process it has cloned takes its place.
     fn replace(&mut self, pid: Pid) -> Result<()> {
         // It is this process's child and not waited for: its number cannot be another's yet.
-        let init = pidfd_open(pid).context(|| "open the container's first process")?;
+        let init = pidfd_open(pid).context(|| "open the container's process")?;
         let relay = std::mem::replace(&mut self.pidfd, init);
         self.pid = pid;
         waitid(Id::PIDFd(relay.as_fd()), WaitPidFlag::WEXITED).context(|| "wait for the relay process")?;
@@ -153,18 +185,18 @@ pub fn through_gate(connection: OwnedFd, first: usize, texts: &[String]) -> Resu
             let what = index.and_then(|i| texts.get(i)).map_or("start the program", String::as_str);
             Err(failure(what, errno, &text))
         }
-        Some(_) => Err(Error::new(Kind::InvalidState, "unexpected message from the container's first process")),
+        Some(_) => Err(Error::new(Kind::InvalidState, "unexpected message from the container's process")),
     }
 }
 
-fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
+fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: &IntoCgroup<'_>) -> Result<Child> {
     let (ours, theirs) = channel().context(|| "create a socket pair")?;
     if let Some(mask) = &plan.initial_affinity {
         coracle_sys::sched::set_affinity(mask).context(|| format!("run on processors {mask:x?}"))?;
     }
     let around = around::enter(plan, &filled)?;
     let flags = plan.relay.as_ref().map_or(plan.clone, |relay| relay.clone);
-    let (pid, pidfd) = match clone3(flags, cgroup).map_err(not_cloned)? {
+    let (pid, pidfd) = match cgroup.clone(flags)? {
         Fork::Parent { pid, pidfd } => (pid, pidfd),
         Fork::Child => match &plan.relay {
             Some(relay) => relay::run(plan, relay, filled, theirs),
@@ -178,9 +210,10 @@ fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: Option<BorrowedFd<'_>>) -> Re
 }
 
 fn not_cloned(errno: Errno) -> Error {
-    let error = Error::system("clone the container's first process", errno);
+    let error = Error::system("clone the container's process", errno);
     match errno {
         Errno::ENOSPC => error.with_hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+        Errno::EBUSY => error.with_hint("the cgroup hands controllers down to those below it and takes no processes"),
         Errno::EINVAL | Errno::ENOSYS => error.with_hint("a namespace may be missing from this kernel"),
         _ => error,
     }
@@ -189,7 +222,7 @@ fn not_cloned(errno: Errno) -> Error {
 /// Waits for the child's next word.
 fn next(child: &mut Child, plan: &Plan) -> Result<Event> {
     loop {
-        match child.channel.receive().context(|| "wait for the container's first process")? {
+        match child.channel.receive().context(|| "wait for the container's process")? {
             None => return Ok(Event::Closed),
             Some(Message::Reached { by, step }) => match steps(plan, by).get(usize::from(step)) {
                 Some(Step::Sync(point)) => return Ok(Event::Reached(*point)),
@@ -254,6 +287,6 @@ fn died(child: &Child) -> Error {
         Ok(WaitStatus::Signaled(_, signal, _)) => format!("was killed by {signal}"),
         _ => "is gone".to_owned(),
     };
-    let error = Error::new(Kind::InvalidState, format!("the container's first process {how} during set-up"));
+    let error = Error::new(Kind::InvalidState, format!("the container's process {how} during set-up"));
     error.with_hint("container init was OOM-killed (memory limit too low?)")
 }

@@ -26,6 +26,7 @@ pub mod signal;
 pub mod store;
 pub mod user;
 
+pub use coracle_cgroup::SubCgroup;
 pub use error::{Error, Kind, Result};
 pub use id::ContainerId;
 pub use ops::create::CreateOptions;

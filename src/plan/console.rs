@@ -1,5 +1,7 @@
 //! The terminal: opened in the container's devpts, its other side handed to whoever talks to it.
 
+use std::ffi::CStr;
+
 use oci_spec::runtime::Process;
 
 use crate::source::Source;
@@ -16,6 +18,14 @@ pub fn create(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Resul
     let socket = opts.console_socket.clone().map(|path| plan.source(Source::Connect(path)));
     plan.init.extend([Step::OpenPty { size }, Step::SendPty(socket), Step::Console, Step::Stdio]);
     Ok(())
+}
+
+/// Hands a pidfd of the process to whoever asked for one; `name` says what sort of process it is.
+pub fn pidfd(plan: &mut Plan, name: &CStr, opts: &CreateOptions) {
+    if let Some(path) = &opts.pidfd_socket {
+        let slot = plan.source(Source::Connect(path.clone()));
+        plan.init.push(Step::SendPidfd { slot, name: name.to_owned() });
+    }
 }
 
 /// The terminal of a further process: the same, but /dev/console stays the first one's.

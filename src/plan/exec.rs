@@ -61,6 +61,7 @@ pub fn plan(
     process::session(&mut plan, process, affinity.step(), host, opts)?;
     plan.initial_affinity = affinity.initial;
     console::exec(&mut plan, process, opts)?;
+    console::pidfd(&mut plan, c"setns", opts);
     process::drop_privileges_and_exec(&mut plan, spec, process, host, opts)?;
     Ok(plan)
 }

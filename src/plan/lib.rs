@@ -147,6 +147,7 @@ impl Plan {
         hooks::before_pivot(&mut plan, spec)?;
         rootfs::enter(&mut plan, process, &wanted, host, opts)?;
         console::create(&mut plan, process, opts)?;
+        console::pidfd(&mut plan, c"standard", opts);
         rootfs::finish_mounts(&mut plan);
         sysctl::all(&mut plan, spec, &wanted)?;
         paths::lock_down(&mut plan, spec, &wanted)?;

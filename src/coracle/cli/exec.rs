@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
-use libcoracle::{ExecOptions, UserSpec, ops};
+use libcoracle::{ExecOptions, SubCgroup, UserSpec, ops};
 
 use super::create::absolute;
 use super::{Call, Verb, container_id};
@@ -63,6 +63,9 @@ pub struct Exec {
     /// Forbid the program to gain privileges by executing files (PR_SET_NO_NEW_PRIVS)
     #[arg(long)]
     no_new_privs: bool,
+    /// Put the program into this cgroup below the container's, on cgroup v1 that of these controllers
+    #[arg(long, value_name = "[CONTROLLERS:]PATH")]
+    cgroup: Vec<String>,
     /// Start the program in a paused container too; it runs when the container is resumed
     #[arg(long)]
     ignore_paused: bool,
@@ -104,6 +107,7 @@ impl Exec {
             preserve_fds: self.preserve_fds,
             listen_fds: call.inherited.check(self.preserve_fds)?,
             ignore_paused: self.ignore_paused,
+            cgroups: SubCgroup::parse_all(&self.cgroup).map_err(|error| Failure::new(error.to_string()))?,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::hooks;
 use crate::host;
 use crate::id::ContainerId;
 use crate::launch::host_steps::HostSteps;
-use crate::launch::{self, Child};
+use crate::launch::{self, Child, IntoCgroup};
 use crate::prepare::prepare;
 use crate::rdt;
 use crate::store::process::Process as ProcessRecord;
@@ -123,12 +123,13 @@ impl Making {
         for warning in resources.warnings() {
             tracing::warn!("{warning}");
         }
-        let state = record(id, bundle, rootfs, &plan, &cgroup);
+        let state = State { no_new_keyring: opts.no_new_keyring, ..record(id, bundle, rootfs, &plan, &cgroup) };
         claim.begin(&state, bundle.config())?;
         let filled = prepare(&plan.sources, &claim.entry().gate())?;
         let mut steps =
             HostSteps { cgroup: &*cgroup, resources: Some(&resources), state, status: Status::Creating, rdt: None };
-        let ready = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child));
+        let into = IntoCgroup::only(cgroup.dir());
+        let ready = launch::to_ready(&plan, filled, into, &mut |step, child| steps.run(step, child));
         let HostSteps { state, rdt, .. } = steps;
         match ready {
             Ok(child) => Ok(Making { child, plan, state, cgroup, rdt, claim }),
@@ -186,7 +187,7 @@ fn plan_options(
 }
 
 /// What tells the program, which is process 1 of its container, of the sockets it was activated for.
-fn listen_env(count: u32) -> Vec<String> {
+pub(super) fn listen_env(count: u32) -> Vec<String> {
     if count == 0 { Vec::new() } else { vec![format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()] }
 }
 
@@ -207,6 +208,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         namespaces: plan.namespaces,
         own_pid_namespace: plan.clone & libc::CLONE_NEWPID as u64 != 0,
         rdt: None,
+        no_new_keyring: false,
         hooks: Hooks {
             start_container: hooks(HookKind::StartContainer),
             poststart: hooks(HookKind::Poststart),

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use coracle_cgroup::Layout;
-use coracle_plan::CreateOptions as PlanOptions;
+use coracle_cgroup::{Layout, SubCgroup};
 use coracle_plan::exec::{Container, plan};
+use coracle_plan::{CreateOptions as PlanOptions, Invalid};
 use oci_spec::runtime::{Process, Spec};
 
-use super::create::{check_terminal, write_pid_file};
+use super::create::{check_terminal, listen_env, write_pid_file};
 use super::run::attend;
 use crate::bundle;
 use crate::console::Terminal;
@@ -15,8 +15,8 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::foreground::Signals;
 use crate::host;
 use crate::id::ContainerId;
-use crate::launch;
 use crate::launch::host_steps::HostSteps;
+use crate::launch::{self, IntoCgroup};
 use crate::prepare::prepare;
 use crate::seal;
 use crate::store::Root;
@@ -48,6 +48,8 @@ pub struct ExecOptions {
     pub listen_fds: u32,
     /// Go on although the container is paused: the process then runs when it is resumed.
     pub ignore_paused: bool,
+    /// Cgroups below the container's to put the process into, instead of that one itself.
+    pub cgroups: Vec<SubCgroup>,
 }
 
 /// Executes a process in the container `id` and returns its status: its exit code, 128 and the signal's number, or 0
@@ -67,25 +69,34 @@ pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
     let terminal = if terminal { Some(Terminal::find()?) } else { None };
     let mut signals = if opts.detach { None } else { Some(Signals::catch(false)?) };
 
-    let cgroup = coracle_cgroup::open(&state.cgroup)?;
-    let host = host::probe(&Layout::detect()?)?;
-    let container = Container { init: (state.init.pid, state.init.start_time), namespaces: state.namespaces };
+    let layout = Layout::detect()?;
+    let init = state.init;
+    let cgroup = coracle_cgroup::open(&state.cgroup.below(&opts.cgroups)?)?;
+    let current = || Ok(coracle_cgroup::current(&layout, init.pid())?);
+    let into = match cgroup.dir() {
+        Some(dir) if opts.cgroups.is_empty() => IntoCgroup::or(Some(dir), &current),
+        dir => IntoCgroup::only(dir),
+    };
     let options = PlanOptions {
         id: id.to_string(),
         console_socket: opts.console_socket.clone(),
         pidfd_socket: opts.pidfd_socket.clone(),
-        preserve_fds: opts.preserve_fds + opts.listen_fds,
+        no_new_keyring: state.no_new_keyring,
+        preserve_fds: opts.preserve_fds.saturating_add(opts.listen_fds),
+        extra_env: listen_env(opts.listen_fds),
         needs_cgroup_join: cgroup.needs_add(),
         ..PlanOptions::default()
     };
-    let plan = plan(&spec, &process, container, &host, &options)?;
+    let container =
+        Container { init: (init.pid, init.start_time), namespaces: state.namespaces, rootfs: &state.rootfs };
+    let plan = plan(&spec, &process, container, &host::probe(&layout)?, &options).map_err(|e| invalid(e, opts))?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
     tracing::debug!("plan of a process in {id}:\n{plan}");
     let filled = prepare(&plan.sources, &entry.gate())?;
     let mut steps = HostSteps { cgroup: &*cgroup, resources: None, state, status: Status::Running, rdt: None };
-    let mut child = launch::to_ready(&plan, filled, cgroup.dir(), &mut |step, child| steps.run(step, child))?;
+    let mut child = launch::to_ready(&plan, filled, into, &mut |step, child| steps.run(step, child))?;
     if let Some(groups) = &steps.state.rdt {
         groups.add(child.pid)?;
     }
@@ -93,6 +104,18 @@ pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
         write_pid_file(path, child.pid.as_raw())?;
     }
     attend(&mut child, terminal, signals.as_mut(), |child| child.exec(&plan))
+}
+
+/// A refusal of what the caller gave, by its name there.
+fn invalid(invalid: Invalid, opts: &ExecOptions) -> Error {
+    match (invalid.pointer.strip_prefix("/process"), &opts.process) {
+        (Some(pointer), Some(file)) => {
+            let invalid = Invalid::new(pointer, invalid.problem);
+            Error::new(Kind::InvalidConfig, format!("{} {invalid}", file.display()))
+        }
+        (Some(_), None) => Error::new(Kind::InvalidConfig, invalid.to_string()),
+        _ => invalid.into(),
+    }
 }
 
 fn check_status(status: Status, opts: &ExecOptions) -> Result<()> {
@@ -111,7 +134,7 @@ fn process(spec: &Spec, opts: &ExecOptions) -> Result<Process> {
         let mut warnings = Vec::new();
         let process = bundle::parse_process(&path.display().to_string(), &bytes, &mut warnings)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        return Ok(process);
+        return Ok(completed(process, coracle_plan::process::of(spec)?));
     }
     let mut process = coracle_plan::process::of(spec)?.clone();
     process.set_args(Some(opts.args.clone()));
@@ -140,6 +163,33 @@ fn process(spec: &Spec, opts: &ExecOptions) -> Result<Process> {
     }
     add_capabilities(&mut process, &opts.capabilities)?;
     Ok(process)
+}
+
+/// What `process` does not say is as in the container's `own`: a process without a word on capabilities must not end up
+/// with other ones than its container.
+fn completed(mut process: Process, own: &Process) -> Process {
+    if process.capabilities().is_none() {
+        process.set_capabilities(own.capabilities().clone());
+    }
+    if process.rlimits().as_ref().is_none_or(Vec::is_empty) {
+        process.set_rlimits(own.rlimits().clone());
+    }
+    if process.selinux_label().as_ref().is_none_or(String::is_empty) {
+        process.set_selinux_label(own.selinux_label().clone());
+    }
+    if process.apparmor_profile().as_ref().is_none_or(String::is_empty) {
+        process.set_apparmor_profile(own.apparmor_profile().clone());
+    }
+    if process.user().umask().is_none() {
+        let mut user = process.user().clone();
+        user.set_umask(own.user().umask());
+        process.set_user(user);
+    }
+    process.set_oom_score_adj(process.oom_score_adj().or(own.oom_score_adj()));
+    process.set_scheduler(process.scheduler().clone().or_else(|| own.scheduler().clone()));
+    process.set_io_priority(process.io_priority().clone().or_else(|| own.io_priority().clone()));
+    process.set_exec_cpu_affinity(process.exec_cpu_affinity().clone().or_else(|| own.exec_cpu_affinity().clone()));
+    process
 }
 
 /// Adds to the bounding, effective and permitted sets, and to the ambient set where there is an inheritable one; never

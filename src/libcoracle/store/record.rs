@@ -30,6 +30,9 @@ pub struct State {
     /// What of the resctrl filesystem was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rdt: Option<crate::rdt::Groups>,
+    /// Whether its processes keep the session keyring of whoever starts them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_new_keyring: bool,
     /// The hooks that are still to come.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
