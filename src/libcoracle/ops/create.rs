@@ -16,6 +16,7 @@ use crate::launch::host_steps::HostSteps;
 use crate::launch::{self, Child, IntoCgroup};
 use crate::prepare::prepare;
 use crate::rdt;
+use crate::seal;
 use crate::store::process::Process as ProcessRecord;
 use crate::store::record::{Hooks, State, VERSION};
 use crate::store::status::Status;
@@ -47,6 +48,7 @@ pub struct CreateOptions {
 /// # Errors
 /// Whatever of the configuration cannot be made; nothing of the container is left then.
 pub fn create(root: &Root, id: &ContainerId, opts: &CreateOptions) -> Result<()> {
+    seal::ensure()?;
     let bundle = Bundle::open(&opts.bundle, opts.config.as_deref())?;
     check_terminal_of(bundle.spec(), opts, true)?;
     let made = Making::begin(root, id, opts, &bundle, true)?;

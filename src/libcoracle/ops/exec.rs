@@ -58,9 +58,9 @@ pub struct ExecOptions {
 /// # Errors
 /// [`Kind::InvalidState`] if the container does not run; the step that failed if the process does not.
 pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
+    seal::ensure()?;
     let entry = root.entry(id)?;
     let state = entry.existing()?;
-    seal::ensure()?;
     check_status(Status::of(&entry, &state)?, opts)?;
     let spec = bundle::parse("config.json", &entry.config()?, &mut Vec::new())?;
     let process = process(&spec, opts)?;

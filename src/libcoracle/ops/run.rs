@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::foreground::Signals;
 use crate::id::ContainerId;
 use crate::launch::Child;
+use crate::seal;
 use crate::store::Root;
 
 /// How `run` goes on once the program runs.
@@ -25,6 +26,7 @@ pub struct RunOptions {
 /// # Errors
 /// As of `create` and `start`; the container is then gone.
 pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions) -> Result<i32> {
+    seal::ensure()?;
     let bundle = Bundle::open(&opts.bundle, opts.config.as_deref())?;
     check_terminal_of(bundle.spec(), opts, run.detach)?;
     let terminal = bundle.spec().process().as_ref().and_then(|p| p.terminal()).unwrap_or(false);
