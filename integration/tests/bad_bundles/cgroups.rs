@@ -119,8 +119,16 @@ pub fn cases() -> Vec<Case> {
         limit("config.json /linux/resources/rdma/x", json!({"rdma": {"x": {}}})),
         linux("config.json /linux/cgroupsPath: must be a string", json!({"cgroupsPath": 5})),
         linux("config.json /linux/cgroupsPath: contains a NUL byte", json!({"cgroupsPath": "/a\u{0}b"})),
-        linux("intelRdt", json!({"intelRdt": {"closID": "x"}})).taken("it passes over it without resctrl"),
+        linux("config.json /linux/intelRdt", json!({"intelRdt": {"closID": "nosuchgroup"}})).taken(RDT),
+        linux("config.json /linux/intelRdt/closID: is not the name", json!({"intelRdt": {"closID": "a/b"}})),
+        linux("config.json /linux/intelRdt/memBwSchema", json!({"intelRdt": {"memBwSchema": "L3:0=f"}})),
+        linux(
+            "config.json /linux/intelRdt/schemata/0: must not contain line breaks",
+            json!({"intelRdt": {"schemata": ["L3:0=f\nMB:0=1"]}}),
+        )
+        .taken(RDT),
     ]
 }
 
+const RDT: &str = "it passes over it without resctrl";
 const ZERO: &str = "a missing value is 0 to it";
