@@ -37,7 +37,7 @@ pub fn report(paths: &[String]) -> Value {
         "io_priority": kernel::io_priority(),
         "affinity": kernel::affinity(),
         "memory_policy": kernel::memory_policy(),
-        "personality": nix::sys::personality::get().ok().map(|personality| personality.bits()),
+        "personality": kernel::personality(),
         "hostname": kernel::hostname(),
         "domainname": kernel::domainname(),
         "machine": kernel::machine(),

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 
 use oci_spec::runtime::Process;
 
+use crate::invalid::Invalid;
 use crate::source::Source;
 use crate::step::Step;
 use crate::{CreateOptions, Plan, Result};
@@ -14,7 +15,12 @@ pub fn create(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Resul
         plan.init.push(Step::NullStdio);
         return Ok(());
     }
-    let size = process.console_size().map(|size| (size.height() as u16, size.width() as u16));
+    let side = |name, length: u64| {
+        let problem = || Invalid::new(format!("/process/consoleSize/{name}"), format!("{length} is above 65535"));
+        u16::try_from(length).map_err(|_| problem())
+    };
+    let size = process.console_size().map(|size| Ok((side("height", size.height())?, side("width", size.width())?)));
+    let size = size.transpose()?;
     let socket = opts.console_socket.clone().map(|path| plan.source(Source::Connect(path)));
     plan.init.extend([Step::OpenPty { size }, Step::SendPty(socket), Step::Console, Step::Stdio]);
     Ok(())

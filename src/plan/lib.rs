@@ -140,6 +140,7 @@ impl Plan {
         namespaces::names(&mut plan, spec, &wanted)?;
         rootfs::attach(&mut plan, spec, &wanted, host, opts)?;
         joins::become_root(&mut plan, &wanted);
+        affinity::of(process)?;
         // The runtime's own affinity is its caller's business; the container's processors are those of its cgroup.
         process::session(&mut plan, process, Some(Step::Affinity(None)), host, opts)?;
         mounts::all(&mut plan, spec, &wanted, host, opts)?;

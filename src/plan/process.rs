@@ -9,10 +9,8 @@ use crate::invalid::{Invalid, c_string};
 use crate::seccomp::{Filter, Listener};
 use crate::source::Source;
 use crate::step::{Point, Step};
-use crate::{CreateOptions, Plan, Result, environment, number_list, rlimits, scheduling, security, user};
+use crate::{CreateOptions, Plan, Result, environment, rlimits, scheduling, security, user};
 
-/// More than any kernel is built for.
-const MOST_PROCESSORS: usize = 8192;
 /// Permissions of a key (keyctl_setperm(3)).
 const OWNER_SEARCH: u32 = 0x0008_0000;
 const OTHERS_SEARCH: u32 = 0x0000_0008;
@@ -90,7 +88,6 @@ pub fn drop_privileges_and_exec(
     let cwd = c_string("/process/cwd", process.cwd().as_os_str().as_encoded_bytes())?;
     let gate = opts.gate.then(|| plan.source(Source::Gate));
 
-    affinity(process)?;
     scheduling::all(plan, spec, process)?;
     security::label_program(plan, process, host)?;
     plan.init.push(Step::StdioOwner { uid: user.uid() });
@@ -135,17 +132,5 @@ pub fn drop_privileges_and_exec(
         plan.init.extend(seccomp.map(Step::Seccomp));
     }
     plan.init.push(program.exec);
-    Ok(())
-}
-
-/// It holds for processes that join later, and is only checked here.
-fn affinity(process: &Process) -> Result<()> {
-    let Some(affinity) = process.exec_cpu_affinity() else { return Ok(()) };
-    for (name, list) in [("initial", affinity.initial()), ("final", affinity.cpu_affinity_final())] {
-        let list = list.as_deref().unwrap_or_default();
-        if !list.is_empty() {
-            number_list::mask(&format!("/process/execCPUAffinity/{name}"), list, MOST_PROCESSORS)?;
-        }
-    }
     Ok(())
 }

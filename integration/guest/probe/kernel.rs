@@ -67,6 +67,12 @@ pub fn domainname() -> Value {
     nix::sys::utsname::uname().map_or(Value::Null, |names| json!(names.domainname().to_string_lossy()))
 }
 
+/// The execution domain and its flags, as one number (personality(2)).
+pub fn personality() -> Value {
+    let text = std::fs::read_to_string("/proc/self/personality").unwrap_or_default();
+    u32::from_str_radix(text.trim(), 16).map_or(Value::Null, Value::from)
+}
+
 /// The machine uname(2) tells, which the personality changes.
 pub fn machine() -> Value {
     nix::sys::utsname::uname().map_or(Value::Null, |names| json!(names.machine().to_string_lossy()))

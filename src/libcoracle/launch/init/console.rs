@@ -1,7 +1,7 @@
 //! The terminal, from the container's own devpts.
 
 use std::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use coracle_plan::source::Slot;
 use coracle_plan::step::MountPoint;
@@ -10,15 +10,24 @@ use coracle_sys::mount::{OPEN_TREE_CLONE, move_mount, open_tree};
 use coracle_sys::{Errno, fds, tty};
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::getpid;
 
 use super::path::{mount_point, open_in, own_root};
-use super::{Init, Result};
+use super::{Failure, Init, Result};
 use crate::launch::packet;
 
 /// /dev/null, by type and number: every regular file has number 0 too.
 fn is_null(stat: &nix::sys::stat::FileStat) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
+}
+
+/// An image may have anything at /dev/pts (CVE-2025-52565): only the ptmx of a devpts makes terminals.
+fn is_ptmx(file: &OwnedFd) -> Result<()> {
+    let stat = fstat(file)?;
+    let device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(5, 2);
+    let devpts = fstatfs(file)?.filesystem_type() == FsType(libc::DEVPTS_SUPER_MAGIC);
+    if device && devpts { Ok(()) } else { Err(Failure::said(Errno::ENODEV, "/dev/pts/ptmx is not that of a devpts")) }
 }
 
 /// Only the owner changes: the group may be the one the terminal wants. Where the kernel refuses, for an owner that
@@ -58,7 +67,11 @@ impl Init<'_> {
     }
 
     pub fn open_pty(&mut self, size: Option<(u16, u16)>) -> Result<()> {
-        let master = open_in(self.root()?, c"dev/pts/ptmx", OFlag::O_RDWR | OFlag::O_NOCTTY, true)?;
+        let root = own_root()?;
+        let open = |flags| open_in(root.as_fd(), c"dev/pts/ptmx", flags | OFlag::O_NOFOLLOW, true);
+        is_ptmx(&open(OFlag::O_PATH)?)?;
+        let master = open(OFlag::O_RDWR | OFlag::O_NOCTTY)?;
+        is_ptmx(&master)?;
         tty::unlock(master.as_fd())?;
         let peer = tty::peer(master.as_fd())?;
         if let Some(size) = size {
@@ -78,7 +91,7 @@ impl Init<'_> {
 
     pub fn console(&self) -> Result<()> {
         let (_, peer) = self.pty.as_ref().ok_or(Errno::EBADF)?;
-        let place = mount_point(self.root()?, c"dev/console", MountPoint::File, true)?;
+        let place = mount_point(own_root()?.as_fd(), c"dev/console", MountPoint::File, true)?;
         let copy = open_tree(peer.as_fd(), c"", OPEN_TREE_CLONE | libc::AT_EMPTY_PATH as u32)?;
         Ok(move_mount(copy.as_fd(), place.as_fd())?)
     }
