@@ -57,6 +57,30 @@ impl Groups {
         [Some(&self.joined), self.monitoring.as_ref()].into_iter().flatten().try_for_each(|group| join(group, pid))
     }
 
+    /// Writes `lines`, such as `L3:0=f`, to the schemata of the class the container is in; the lines they replace.
+    ///
+    /// # Errors
+    /// What the kernel refuses; the lines before it are then put back.
+    pub fn change(&self, lines: &[&str]) -> Result<Vec<String>> {
+        let path = self.joined.join("schemata");
+        let text = std::fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+        let name = |line: &str| line.split(':').next().unwrap_or_default().trim().to_owned();
+        let replaced = text.lines().filter(|old| lines.iter().any(|line| name(line) == name(old)));
+        let replaced: Vec<String> = replaced.map(|line| line.trim().to_owned()).collect();
+        let write = |line: &str| -> Result<()> {
+            let put = || File::options().write(true).open(&path)?.write_all(format!("{line}\n").as_bytes());
+            put().context(|| format!("write {line} to {}", path.display()))
+        };
+        match lines.iter().try_for_each(|line| write(line)) {
+            Ok(()) => Ok(replaced),
+            Err(error) => {
+                // The first error says what is wrong.
+                replaced.iter().for_each(|line| drop(write(line)));
+                Err(error)
+            }
+        }
+    }
+
     /// Removes what was made; what is gone already is no error.
     pub fn remove(&self) -> Result<()> {
         // The monitoring group first: it is below its class.

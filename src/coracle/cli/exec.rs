@@ -51,7 +51,7 @@ pub struct Exec {
     /// Send a pidfd of the program to whoever listens on this AF_UNIX socket
     #[arg(long, value_name = "SOCKET")]
     pidfd_socket: Option<PathBuf>,
-    /// Pass the N descriptors after standard input, output, error and those of $LISTEN_FDS on to the program
+    /// Pass on N descriptors after the standard three and those of $LISTEN_FDS
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     preserve_fds: u32,
     /// SELinux label of the program

@@ -214,7 +214,7 @@ fn a_bundle_may_stand_for_its_name() {
     };
     for (directory, bundle) in [("", "web 1"), ("", "./web 1/"), ("web 1", "."), ("", &scratch.path("web 1"))] {
         let error = run(directory, bundle);
-        assert!(error.starts_with("coracle run failed: ") && error.contains("web 1/config.json"), "{error}");
+        assert!(error.starts_with("coracle run failed: ") && error.contains("config.json: malformed JSON"), "{error}");
     }
     assert_eq!(run("", ".."), format!("cannot name a container after ..; give --bundle and a container id\n"));
     assert_eq!(run("web 1", "web 1"), "invalid container ID format\n");

@@ -11,6 +11,7 @@ use super::pause::access;
 use crate::bundle;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
+use crate::store::record::State;
 use crate::store::status::Status;
 use crate::store::{Entry, Root};
 
@@ -30,7 +31,6 @@ pub struct Changes {
 /// [`Kind::InvalidState`] if it has stopped; [`Kind::InvalidConfig`] for limits that cannot be on this host; what the
 /// kernel refuses. The limits are then what they were.
 pub fn update(root: &Root, id: &ContainerId, changes: &Changes) -> Result<()> {
-    refuse_schemata(changes)?;
     let mut entry = root.entry(id)?;
     entry.lock()?;
     let state = entry.existing()?;
@@ -46,7 +46,15 @@ pub fn update(root: &Root, id: &ContainerId, changes: &Changes) -> Result<()> {
         tracing::warn!("{warning}");
     }
     let cgroup = coracle_cgroup::open(&state.cgroup)?;
-    cgroup.update(&resources.without_devices()).map_err(|error| access(error.into()))?;
+    let before = schemata(&state, changes)?;
+    cgroup.update(&resources.without_devices()).map_err(|error| {
+        if let (Some(groups), false) = (&state.rdt, before.is_empty())
+            && let Err(error) = groups.change(&before.iter().map(String::as_str).collect::<Vec<_>>())
+        {
+            tracing::warn!("{error}");
+        }
+        access(error.into())
+    })?;
     entry.set_resources(merge::merged(stored, asked).to_string().as_bytes())
 }
 
@@ -71,12 +79,15 @@ fn stored(entry: &Entry) -> Result<Value> {
     Ok(config.pointer_mut("/linux/resources").map_or(json!({}), Value::take))
 }
 
-/// Containers have no resctrl groups of their own, so there is none whose schemata could change.
-fn refuse_schemata(changes: &Changes) -> Result<()> {
-    let text = match (&changes.l3_cache_schema, &changes.mem_bw_schema) {
-        (None, None) => return Ok(()),
-        (Some(_), _) => "Intel RDT/CAT: l3 cache schema is not enabled",
-        (None, Some(_)) => "Intel RDT/MBA: memory bandwidth schema is not enabled",
-    };
-    Err(Error::new(Kind::Unsupported, text))
+/// Changes the schemata of the container's class; what they were.
+fn schemata(state: &State, changes: &Changes) -> Result<Vec<String>> {
+    let asked = [&changes.l3_cache_schema, &changes.mem_bw_schema];
+    let lines: Vec<&str> = asked.into_iter().flatten().map(String::as_str).collect();
+    match (&state.rdt, &changes.l3_cache_schema) {
+        _ if lines.is_empty() => Ok(Vec::new()),
+        (Some(groups), _) => groups.change(&lines),
+        // A container that was not put into a class is in one with processes of others.
+        (None, Some(_)) => Err(Error::new(Kind::Unsupported, "Intel RDT/CAT: l3 cache schema is not enabled")),
+        (None, None) => Err(Error::new(Kind::Unsupported, "Intel RDT/MBA: memory bandwidth schema is not enabled")),
+    }
 }

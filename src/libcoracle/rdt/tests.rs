@@ -115,3 +115,13 @@ fn the_mount_point() {
     assert_eq!(mount_point(text), Some(PathBuf::from("/sys/fs/resctrl")));
     assert_eq!(mount_point("22 1 0:20 / /resctrl rw - tmpfs resctrl rw\n"), None);
 }
+
+#[test]
+fn schemata_change_and_say_what_they_were() {
+    let root = Root::new("change");
+    let groups = Groups { joined: root.0.clone(), ..Groups::default() };
+    assert_eq!(groups.change(&["L3:0=f"]).unwrap(), ["L3:0=fffff;1=fffff"]);
+    assert!(root.read("schemata").starts_with("L3:0=f\n"));
+    let gone = Groups { joined: root.0.join("gone"), ..Groups::default() };
+    assert!(gone.change(&["L3:0=f"]).is_err());
+}
