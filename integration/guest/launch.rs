@@ -22,7 +22,8 @@ fn invalid(text: &str) -> io::Error {
 /// `launch WORD=VALUE… -- PROGRAM ARGUMENT…`: puts this process into a state and becomes the program.
 ///
 /// Words: `umask=OCTAL`, `open=FD:PATH` (kept open), `tty=PATH` (standard streams and controlling terminal),
-/// `nofile=N`, `cpus=N,N`, `groups=N,N`, `ignore=SIGNAL`, `v2=` (pure cgroup v2), `v1=` (without the v2 tree).
+/// `nofile=N`, `cpus=N,N`, `groups=N,N`, `ignore=SIGNAL`, `v2=` (pure cgroup v2), `v1=` (without the v2 tree),
+/// `user=ID` (that user and group, no others), `bind=FROM:TO` (a mount only the program sees).
 ///
 /// # Errors
 /// The errno of what could not be done.
@@ -60,6 +61,18 @@ fn set(word: &str, value: &str) -> io::Result<Option<OwnedFd>> {
                 .map(|id| number(id).map(nix::unistd::Gid::from_raw))
                 .collect::<io::Result<Vec<_>>>()?;
             nix::unistd::setgroups(&groups)?;
+        }
+        "user" => {
+            let id = number(value)?;
+            nix::unistd::setgroups(&[])?;
+            nix::unistd::setresgid(id.into(), id.into(), id.into())?;
+            nix::unistd::setresuid(id.into(), id.into(), id.into())?;
+        }
+        "bind" => {
+            let (from, to) = value.split_once(':').ok_or_else(|| invalid(value))?;
+            private_mounts()?;
+            let none: Option<&str> = None;
+            mount(Some(from), to, none, MsFlags::MS_BIND, none)?;
         }
         "oom" => fs::write("/proc/self/oom_score_adj", value)?,
         "v2" => pure_v2()?,

@@ -22,6 +22,7 @@ mod pause;
 mod process;
 mod ps;
 mod rootfs;
+mod rootless;
 mod scale;
 mod seccomp;
 mod systems;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         mounts::TESTS,
         binds::TESTS,
         rootfs::TESTS,
+        rootless::TESTS,
         devices::TESTS,
         namespaces::TESTS,
         process::TESTS,

@@ -99,8 +99,8 @@ fn process(process: Option<&Process>, uids: &[LinuxIdMapping], gids: &[LinuxIdMa
     check("/process/user/uid".to_owned(), uids, user.uid())?;
     check("/process/user/gid".to_owned(), gids, user.gid())?;
     let additional = user.additional_gids().as_deref().unwrap_or_default();
-    let each = additional.iter().enumerate();
-    each.map(|(i, gid)| check(format!("/process/user/additionalGids/{i}"), gids, *gid)).collect()
+    let mut each = additional.iter().enumerate();
+    each.try_for_each(|(i, gid)| check(format!("/process/user/additionalGids/{i}"), gids, *gid))
 }
 
 fn maps_id(maps: &[LinuxIdMapping], id: u32) -> bool {
