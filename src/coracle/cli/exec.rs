@@ -63,7 +63,7 @@ pub struct Exec {
     /// Forbid the program to gain privileges by executing files (PR_SET_NO_NEW_PRIVS)
     #[arg(long)]
     no_new_privs: bool,
-    /// Put the program into this cgroup below the container's, on cgroup v1 that of these controllers
+    /// Put the program into this cgroup below the container's; on v1 of these controllers
     #[arg(long, value_name = "[CONTROLLERS:]PATH")]
     cgroup: Vec<String>,
     /// Start the program in a paused container too; it runs when the container is resumed
