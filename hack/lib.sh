@@ -112,3 +112,16 @@ json_array() {
   done
   echo "[${list#, }]"
 }
+
+# In a mount namespace of one's own, on a host with cgroup v1: its controllers alone, in a tmpfs that engines may scribble
+# on, without the empty v2 tree beside them that some runtimes refuse.
+own_cgroups() {
+  [ ! -e /sys/fs/cgroup/cgroup.controllers ] || return 0
+  local controllers name
+  mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
+  while IFS=: read -r _ controllers _; do
+    [ -n "$controllers" ] || continue
+    name=${controllers#name=}
+    mkdir "/sys/fs/cgroup/$name" && mount -t cgroup -o "$controllers" cgroup "/sys/fs/cgroup/$name"
+  done </proc/self/cgroup
+}
