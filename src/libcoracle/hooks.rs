@@ -132,7 +132,7 @@ pub fn ends_within(pidfd: &OwnedFd, timeout: Duration) -> Result<bool> {
 /// The state of the container (runtime.md, State), its process being `pid` to the reader.
 pub fn state_value(state: &State, pid: i32, status: Status) -> serde_json::Value {
     json!({
-        "ociVersion": crate::ops::OCI_VERSION,
+        "ociVersion": crate::OCI_VERSION,
         "id": state.id,
         "status": status.to_string(),
         "pid": if status == Status::Stopped { 0 } else { pid },

@@ -36,3 +36,6 @@ pub use ops::state::Report;
 pub use signal::Signal;
 pub use store::Root;
 pub use user::UserSpec;
+
+/// The version of the runtime specification this runtime implements.
+pub const OCI_VERSION: &str = "1.3.0";

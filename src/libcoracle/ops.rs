@@ -16,9 +16,7 @@ pub mod start;
 pub mod state;
 pub mod update;
 
-/// The version of the runtime specification this runtime implements.
-pub const OCI_VERSION: &str = "1.3.0";
-
+pub use crate::OCI_VERSION;
 pub use create::create;
 pub use delete::delete;
 pub use events::events;

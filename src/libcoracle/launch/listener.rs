@@ -54,7 +54,7 @@ pub fn send(
     status: Status,
 ) -> Result<()> {
     let mut message = json!({
-        "ociVersion": crate::ops::OCI_VERSION,
+        "ociVersion": crate::OCI_VERSION,
         "fds": ["seccompFd"],
         "pid": pid,
         "state": state_value(state, state.init.pid, status),
