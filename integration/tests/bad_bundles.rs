@@ -198,5 +198,5 @@ pub const TESTS: &[Test] = &[
     test("bad bundles: runc refuses the same filters", &[], |t| agreement(t, seccomp::cases())),
     test("bad bundles: calls and hooks", &[148, 151, 176, 177, 178, 206, 217, 229], |t| all(t, calls::cases())),
     test("bad bundles: runc refuses the same calls and hooks", &[], |t| agreement(t, calls::cases())),
-    test("bad bundles: what is odd is taken", &[6, 117, 187, 189], |t| text::odd(t)),
+    test("bad bundles: what is odd is taken", &[6, 117, 187, 189], text::odd),
 ];

@@ -172,7 +172,6 @@ pub fn denies_groups(spec: &Spec, host: &Host, none: bool) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
     use super::*;
 
     fn maps(list: &[(u32, u32, u32)]) -> Vec<LinuxIdMapping> {

@@ -88,7 +88,6 @@ pub fn all(plan: &mut Plan, spec: &Spec) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panic")]
     use super::*;
 
     fn rdt(config: serde_json::Value) -> Result<Rdt> {

@@ -44,7 +44,8 @@ fn scheduler(scheduler: &Scheduler) -> Result<Step> {
         return refuse("priority", format!("must be from 0 to 99, not {priority}"));
     }
     let times = [("runtime", scheduler.runtime()), ("deadline", scheduler.deadline()), ("period", scheduler.period())];
-    for (field, _) in times.iter().filter(|(_, time)| time.unwrap_or(0) != 0 && *policy != Policy::SchedDeadline) {
+    let given = times.iter().find(|(_, time)| time.unwrap_or(0) != 0 && *policy != Policy::SchedDeadline);
+    if let Some((field, _)) = given {
         return refuse(field, format!("goes with SCHED_DEADLINE, not with {policy}"));
     }
     let flags = scheduler.flags().iter().flatten().map(|flag| match flag {
@@ -130,10 +131,7 @@ fn memory_policy(policy: &LinuxMemoryPolicy) -> Result<Step> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may end at what it did not expect")]
 mod tests {
-    use super::*;
-
     fn problem(scheduler: &str) -> Option<String> {
         super::scheduler(&serde_json::from_str(scheduler).unwrap()).err().map(|e| e.pointer)
     }

@@ -187,7 +187,7 @@ fn completed(mut process: Process, own: &Process) -> Process {
     }
     process.set_oom_score_adj(process.oom_score_adj().or(own.oom_score_adj()));
     process.set_scheduler(process.scheduler().clone().or_else(|| own.scheduler().clone()));
-    process.set_io_priority(process.io_priority().clone().or_else(|| own.io_priority().clone()));
+    process.set_io_priority(process.io_priority().or_else(|| *own.io_priority()));
     process.set_exec_cpu_affinity(process.exec_cpu_affinity().clone().or_else(|| own.exec_cpu_affinity().clone()));
     process
 }

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panic")]
-
 use super::*;
 
 /// A directory in the place of a resctrl mount.

@@ -1,5 +1,7 @@
 //! What is said about a configuration that cannot be, one line a case.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panic")]
+
 use libcoracle::bundle;
 use serde_json::{Value, json};
 

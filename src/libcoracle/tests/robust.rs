@@ -1,5 +1,7 @@
 //! Whatever config.json holds, reading and planning it end in a plan or in one line that says what is wrong.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panic")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

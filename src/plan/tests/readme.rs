@@ -1,7 +1,5 @@
 //! The plan that README.md shows is the one config.json.example gets.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panic")]
-
 use std::fs;
 use std::path::Path;
 

@@ -16,7 +16,7 @@ use super::{Failure, Init, Result};
 impl<'a> Init<'a> {
     /// The directory at `path`; that of the last call is kept, as the devices follow each other.
     fn parent(&mut self, path: &'a [u8]) -> Result<BorrowedFd<'_>> {
-        if !self.directory.as_ref().is_some_and(|(kept, _)| *kept == path) {
+        if self.directory.as_ref().is_none_or(|(kept, _)| *kept != path) {
             self.directory = Some((path, directory(self.root()?, path)?));
         }
         Ok(self.directory.as_ref().ok_or(Errno::EBADF)?.1.as_fd())

@@ -59,14 +59,18 @@ impl Init<'_> {
                 if *byte != b'\n' {
                     line.push(*byte);
                 } else if let Some(directory) = line.home_of(uid) {
-                    return Ok(self.home.set(directory));
+                    self.home.set(directory);
+                    return Ok(());
                 } else {
                     line.clear();
                 }
             }
         }
         // The last line need not have an end.
-        Ok(line.home_of(uid).map_or((), |directory| self.home.set(directory)))
+        if let Some(directory) = line.home_of(uid) {
+            self.home.set(directory);
+        }
+        Ok(())
     }
 }
 
