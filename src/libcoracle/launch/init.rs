@@ -1,7 +1,7 @@
 //! The child's half: everything between clone and exec, in one loop.
 //!
 //! From the clone on nothing is allocated, logged or decided: the steps were all made before. What the child learns
-//! on the way it keeps in fixed places of [`Init`].
+//! on the way it keeps in fixed places of `Init`.
 
 mod console;
 mod copy;

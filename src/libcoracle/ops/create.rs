@@ -43,7 +43,7 @@ pub struct CreateOptions {
     pub debug: bool,
 }
 
-/// Creates the container `id`; its process waits for [`start`](super::start).
+/// Creates the container `id`; its process waits for [`start`](super::start()).
 ///
 /// # Errors
 /// Whatever of the configuration cannot be made; nothing of the container is left then.
