@@ -46,6 +46,9 @@ pub fn perform(word: &str, args: &[String]) -> io::Result<ExitCode> {
         "burn" => burn(args)?,
         "fork" => fork(args)?,
         "daemon" => daemon(args)?,
+        "notify" => notify(args)?,
+        "grab" => crate::spy::grab(args)?,
+        "peek" => crate::spy::peek(args)?,
         _ => return Err(io::Error::new(ErrorKind::InvalidInput, "no such deed")),
     }
     io::stdout().flush()?;
@@ -207,6 +210,17 @@ fn fork(args: &[String]) -> io::Result<()> {
         std::thread::sleep(Duration::from_secs(100));
     }
     children.iter_mut().try_for_each(|child| child.kill().and_then(|()| child.wait().map(drop)))
+}
+
+/// `notify TEXT`: tells the service manager, then sleeps until a signal comes.
+fn notify(args: &[String]) -> io::Result<()> {
+    let manager = std::env::var_os("NOTIFY_SOCKET").ok_or(ErrorKind::NotFound)?;
+    std::os::unix::net::UnixDatagram::unbound()?.send_to(argument::<String>(args, 0)?.as_bytes(), manager)?;
+    let mut term = SigSet::empty();
+    term.add(Signal::SIGTERM);
+    term.thread_block()?;
+    term.wait()?;
+    std::process::exit(143)
 }
 
 /// `daemon`: repeats lines of standard input with their number until it ends.

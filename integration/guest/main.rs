@@ -5,6 +5,7 @@ mod deeds;
 mod launch;
 mod probe;
 mod sockets;
+mod spy;
 mod sys;
 
 use std::process::ExitCode;

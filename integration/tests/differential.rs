@@ -2,7 +2,7 @@
 //!
 //! data/configurations.json has the configurations, data/differences.tsv the accepted differences with their reasons.
 
-mod compare;
+pub mod compare;
 mod explain;
 
 use std::sync::LazyLock;

@@ -11,12 +11,14 @@ mod differential;
 mod escapes;
 mod events;
 mod exec;
+mod exec_more;
 mod features;
 mod hooks;
 mod lifecycle;
 mod mounts;
 mod namespaces;
 mod network;
+mod notify;
 mod paths;
 mod pause;
 mod process;
@@ -24,6 +26,7 @@ mod ps;
 mod rootfs;
 mod rootless;
 mod scale;
+mod seal;
 mod seccomp;
 mod systems;
 mod terminals;
@@ -55,6 +58,9 @@ fn main() -> ExitCode {
         update::TESTS,
         events::TESTS,
         exec::TESTS,
+        exec_more::TESTS,
+        seal::TESTS,
+        notify::TESTS,
         features::TESTS,
         bad_bundles::TESTS,
         escapes::TESTS,

@@ -18,6 +18,7 @@ mod host;
 pub mod id;
 pub mod launch;
 mod network;
+mod notify;
 pub mod ops;
 mod prepare;
 mod rdt;

@@ -6,7 +6,7 @@ mod socket;
 pub mod tree;
 mod userns;
 
-pub use socket::{connect, knock};
+pub use socket::{connect, datagrams, knock};
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

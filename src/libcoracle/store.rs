@@ -15,6 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::id::ContainerId;
+use crate::notify;
 use record::State;
 
 const RECORD: &str = "state.json";
@@ -149,6 +150,11 @@ impl Entry {
         self.lock.is_none() && lock(&self.path, FlockArg::LockSharedNonblock).is_err()
     }
 
+    /// Lets others change the container again.
+    pub fn unlock(&mut self) {
+        self.lock = None;
+    }
+
     fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -210,6 +216,9 @@ impl Entry {
             // Few containers are ever updated.
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
                 [RESOURCES, TEMPORARY_RESOURCES].iter().try_for_each(forget)?;
+                let notify = self.path.join(notify::DIRECTORY);
+                let _ = std::fs::remove_file(notify.join(notify::SOCKET));
+                let _ = std::fs::remove_dir(notify);
                 gone(std::fs::remove_dir(&self.path), &self.path)
             }
             removed => gone(removed, &self.path),

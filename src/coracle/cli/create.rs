@@ -67,6 +67,7 @@ impl NewContainer {
             no_new_keyring: self.no_new_keyring,
             listen_fds,
             preserve_fds: self.preserve_fds,
+            notify_socket: notify_socket(),
             systemd_cgroup: call.global.systemd_cgroup,
             rootless: call.global.rootless()?,
             debug: call.global.debug,
@@ -78,6 +79,11 @@ impl NewContainer {
     pub fn bundle(&self) -> &Path {
         self.bundle.as_deref().unwrap_or(Path::new("."))
     }
+}
+
+/// Where the service manager listens, if one started this process (sd_notify(3)).
+pub(super) fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())
 }
 
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {

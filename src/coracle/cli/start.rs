@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use libcoracle::ops;
 
+use super::create::notify_socket;
 use super::{Call, Verb, container_id};
 use crate::failure::Failure;
 
@@ -20,7 +21,8 @@ impl Verb for Start {
     fn run(&self, call: &Call) -> Result<u8, Failure> {
         let id = container_id(&self.id)?;
         let root = call.global.root()?;
-        ops::start(&root, &id).map_err(|error| Failure::from(error).during("start", &id))?;
+        ops::start(&root, &id, notify_socket().as_deref())
+            .map_err(|error| Failure::from(error).during("start", &id))?;
         Ok(0)
     }
 }

@@ -1,6 +1,7 @@
 //! `create`: everything but the program.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use coracle_cgroup::{Created, Driver, Layout};
@@ -14,6 +15,7 @@ use crate::host;
 use crate::id::ContainerId;
 use crate::launch::host_steps::HostSteps;
 use crate::launch::{self, Child, IntoCgroup};
+use crate::notify;
 use crate::prepare::prepare;
 use crate::rdt;
 use crate::seal;
@@ -37,6 +39,8 @@ pub struct CreateOptions {
     pub listen_fds: u32,
     /// How many descriptors after those the program inherits too.
     pub preserve_fds: u32,
+    /// Where the service manager listens (sd_notify(3)); the container then gets a socket of its own to talk to it.
+    pub notify_socket: Option<OsString>,
     pub systemd_cgroup: bool,
     /// Whether refused cgroup access is passed over; `None` decides by the user.
     pub rootless: Option<bool>,
@@ -101,15 +105,18 @@ impl Made {
 impl Making {
     /// Plans, prepares, clones, and follows the process until nothing but its program is left.
     pub fn begin(root: &Root, id: &ContainerId, opts: &CreateOptions, bundle: &Bundle, gate: bool) -> Result<Making> {
-        let spec = bundle.spec();
         let rootfs = bundle.rootfs()?;
         let layout = Layout::detect()?;
         let mut host = host::probe(&layout)?;
         if opts.no_pivot {
             host.kernel_mounts = host::kernel_mounts()?;
         }
-        let linux = spec.linux().as_ref();
         let claim = root.claim(id)?;
+        let spec = match &opts.notify_socket {
+            Some(_) => &notify::amend(bundle.spec(), claim.entry().path())?,
+            None => bundle.spec(),
+        };
+        let linux = spec.linux().as_ref();
         let cgroup = cgroup(&layout, &host, id, spec, opts)?;
         let plan = Plan::create(spec, &host, &plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup))?;
         for warning in bundle.warnings().iter().chain(&plan.warnings) {
@@ -125,7 +132,8 @@ impl Making {
         for warning in resources.warnings() {
             tracing::warn!("{warning}");
         }
-        let state = State { no_new_keyring: opts.no_new_keyring, ..record(id, bundle, rootfs, &plan, &cgroup) };
+        let (no_new_keyring, notify) = (opts.no_new_keyring, opts.notify_socket.is_some());
+        let state = State { no_new_keyring, notify, ..record(id, bundle, rootfs, &plan, &cgroup) };
         claim.begin(&state, bundle.config())?;
         let filled = prepare(&plan.sources, &claim.entry().gate())?;
         let mut steps =
@@ -211,6 +219,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         own_pid_namespace: plan.clone & libc::CLONE_NEWPID as u64 != 0,
         rdt: None,
         no_new_keyring: false,
+        notify: false,
         hooks: Hooks {
             start_container: hooks(HookKind::StartContainer),
             poststart: hooks(HookKind::Poststart),

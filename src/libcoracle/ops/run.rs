@@ -1,13 +1,18 @@
 //! `run`: create and start in one, and stay until the end.
 
+use std::os::fd::AsFd;
+
+use nix::unistd::Pid;
+
 use super::create::{CreateOptions, Made, Making, check_terminal_of};
 use super::delete::delete;
 use crate::bundle::Bundle;
 use crate::console::{Console, Terminal};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::foreground::Signals;
 use crate::id::ContainerId;
 use crate::launch::Child;
+use crate::notify::Notify;
 use crate::seal;
 use crate::store::Root;
 
@@ -33,7 +38,16 @@ pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions
     let terminal = if terminal && !run.detach { Some(Terminal::find()?) } else { None };
     let mut signals = if run.detach { None } else { Some(Signals::catch(!run.no_subreaper)?) };
     let Made { mut child, plan, state } = Making::begin(root, id, opts, &bundle, false)?.commit(opts)?;
-    let ended = attend(&mut child, terminal, signals.as_mut(), |child| Made::exec(child, &plan, &state));
+    let ended = attend(&mut child, terminal, signals.as_mut(), |child| {
+        let Some(manager) = &opts.notify_socket else { return Made::exec(child, &plan, &state) };
+        let notify = Notify::listen(root.entry(id)?.path(), manager)?;
+        Made::exec(child, &plan, &state)?;
+        if run.detach {
+            return notify.pass_on(child.pidfd.as_fd(), child.pid);
+        }
+        notify.pass_on_aside(child.pidfd.try_clone().context(|| "watch the container")?, Pid::this());
+        Ok(())
+    });
     if ended.is_err() || !run.detach {
         drop(child);
         if !run.keep {

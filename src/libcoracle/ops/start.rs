@@ -1,5 +1,8 @@
 //! `start`: opens the gate the container's process waits at.
 
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+
 use coracle_plan::HookKind;
 
 use super::delete::destroy;
@@ -7,15 +10,17 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::hooks;
 use crate::id::ContainerId;
 use crate::launch;
+use crate::notify::Notify;
 use crate::prepare::knock;
 use crate::store::Root;
 use crate::store::status::Status;
 
-/// Lets the created container `id` execute its program, and waits until it has.
+/// Lets the created container `id` execute its program, and waits until it has. With `notify_socket`, where the service
+/// manager listens, it also waits for the container to be ready, if that was created to tell.
 ///
 /// # Errors
 /// [`Kind::InvalidState`] if it is not created; the step that failed, exec included, if its program does not run.
-pub fn start(root: &Root, id: &ContainerId) -> Result<()> {
+pub fn start(root: &Root, id: &ContainerId, notify_socket: Option<&OsStr>) -> Result<()> {
     let mut entry = root.entry(id)?;
     entry.lock()?;
     let state = entry.existing()?;
@@ -34,12 +39,22 @@ pub fn start(root: &Root, id: &ContainerId) -> Result<()> {
         })
     };
     hooks(HookKind::StartContainer, &state.hooks.start_container, Status::Created)?;
+    let manager = notify_socket.filter(|_| state.notify);
+    let notify = manager.map(|manager| Notify::listen(entry.path(), manager)).transpose()?;
     let connection = knock(&entry.gate())?;
     // The socket's presence is the created state; from here on the container runs or has stopped.
     std::fs::remove_file(entry.gate()).context(|| format!("remove {}", entry.gate().display()))?;
     let (first, texts) = &state.after_gate;
     launch::through_gate(connection, *first, texts)?;
-    hooks(HookKind::Poststart, &state.hooks.poststart, Status::Running)
+    hooks(HookKind::Poststart, &state.hooks.poststart, Status::Running)?;
+    match (notify, state.init.alive()) {
+        (Some(notify), Some(init)) => {
+            // Whatever else is to be done with the container need not wait for it.
+            entry.unlock();
+            notify.pass_on(init.as_fd(), state.init.pid())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn refuse(text: &str) -> Result<()> {

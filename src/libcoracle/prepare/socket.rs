@@ -25,6 +25,14 @@ pub fn gate(path: &Path) -> Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A datagram socket at `path`.
+pub fn datagrams(path: &Path) -> Result<OwnedFd> {
+    let what = || format!("create {}", path.display());
+    let fd = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).context(what)?;
+    at(path, |address| bind(fd.as_raw_fd(), address)).context(what)?;
+    Ok(fd)
+}
+
 /// The other end of [`gate`].
 pub fn knock(path: &Path) -> Result<OwnedFd> {
     dial(path, SockType::SeqPacket)

@@ -33,6 +33,9 @@ pub struct State {
     /// Whether its processes keep the session keyring of whoever starts them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_new_keyring: bool,
+    /// Whether it has a socket for word to the service manager.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notify: bool,
     /// The hooks that are still to come.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
