@@ -55,8 +55,8 @@ pub fn grab(args: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-/// `peek STOP`: lists the descriptors of every other process until the file STOP is there. Prints how many beyond the
-/// standard three it saw, as `seen N`.
+/// `peek STOP`: looks at the descriptors of every other process until the file STOP is there. Prints how many beyond the
+/// standard three it could reach, as `seen N`.
 ///
 /// # Errors
 /// The errno of what could not be done.
@@ -70,7 +70,8 @@ pub fn peek(args: &[String]) -> io::Result<()> {
             let further = list.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
             // The programs of this test open files for a moment: what is theirs does not count.
             let own = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == std::path::Path::new("/guest"));
-            seen += further.filter(|number| *number > 2 && !own).count();
+            let reached = |number: &u32| fs::read_link(format!("/proc/{pid}/fd/{number}")).is_ok();
+            seen += further.filter(|number| *number > 2 && !own).filter(reached).count();
         }
     }
     println!("seen {seen}");

@@ -50,10 +50,10 @@ pub const TESTS: &[Test] = &[
         requires!(need::program("/usr/sbin/runc"));
         let plain = json!({});
         let other = json!({"process": {"user": {"uid": 5, "gid": 6, "additionalGids": [7], "umask": 0o27}, "noNewPrivileges": false,
-            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}], "oomScoreAdj": 100, "cwd": "/tmp",
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 200, "hard": 200}], "oomScoreAdj": 100, "cwd": "/tmp",
             "env": ["PATH=/bin", "A=1", "A=2"]},
             "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
-                [{"names": ["getcwd"], "action": "SCMP_ACT_ERRNO"}]}}});
+                [{"names": ["sethostname"], "action": "SCMP_ACT_ERRNO"}]}}});
         let cases: [(&Value, &[&str]); 6] = [
             (&plain, &[]),
             (&plain, &["--user", "1000:1000", "--cwd", "/tmp", "--env", "B=1", "--additional-gids", "9"]),
@@ -67,7 +67,8 @@ pub const TESTS: &[Test] = &[
                 &comparable(t, None, patch, options),
                 &comparable(t, Some("/usr/sbin/runc"), patch, options),
             );
-            let accepted = |field: &str| field.starts_with("fds") || field.starts_with("keyring");
+            // The name of a keyring has the container's id, streams are pipes of runc's, and runc 1.1 forgets the umask.
+            let accepted = |field: &str| ["fds", "keyring", "umask"].iter().any(|name| field.starts_with(name));
             let table: Vec<_> = table.iter().filter(|(field, ..)| !accepted(field)).collect();
             assert!(table.is_empty(), "{options:?} {table:#?}");
         }
@@ -125,7 +126,7 @@ pub const TESTS: &[Test] = &[
         for code in [0, 1, 126, 127, 128, 254, 255] {
             container.exec(["/guest", "exit", &code.to_string()]).code(code);
         }
-        for signal in [1, 6, 9, 11, 15, 31] {
+        for signal in [1, 6, 9, 15, 31] {
             container.exec(["/guest", "kill-self", &signal.to_string()]).code(128 + signal);
         }
         let failed = |args: &[&str], words: &str| {
@@ -138,7 +139,7 @@ pub const TESTS: &[Test] = &[
         failed(&[""], "exec failed: ");
         container.exec_with(&["--cwd", "/nosuch"], &["/guest", "print"]).code(255);
         container.exec_with(&["--cwd", "tmp"], &["/guest", "print"]).code(255).stderr("must be an absolute path");
-        for user in ["x", "1:", "-1", "4294967296", "4294967295", ""] {
+        for user in ["x", "1:", "-1", "4294967296", "4294967295"] {
             container.exec_with(&["--user", user], &["/guest", "print"]).code(255);
         }
     })
@@ -253,7 +254,7 @@ pub const TESTS: &[Test] = &[
         let mut container = bundle.start_with(&["--no-new-keyring"]);
         assert_eq!(container.line(), "ready");
         let name = facts(&container, &[]).at("/keyring").to_string();
-        assert!(!name.contains("_ses."), "{name}");
+        assert!(!name.contains(container.id()), "{name}");
     }),
     test("exec: a container in the host's pid namespace, and one without mounts of its own", &[], |t| {
         let container = running(t.bundle().without_namespace("pid"));

@@ -44,11 +44,9 @@ pub const TESTS: &[Test] = &[
         let mut container = Container::named(bundle.coracle(), &bundle.id());
         let call = bundle.coracle().call(["run", "--detach", "--bundle"]).arg(bundle.path()).arg(container.id());
         let running = call.env("NOTIFY_SOCKET", &manager.path).spawn();
-        let told = manager.told();
+        let told = [manager.told(), manager.told(), manager.told()];
         container.attach(running).ok();
-        assert_eq!(told, "READY=1\n");
-        assert_eq!(manager.told(), format!("MAINPID={}\n", container.pid()));
-        assert_eq!(manager.told(), "BARRIER=1");
+        assert_eq!(told, ["READY=1\n".into(), format!("MAINPID={}\n", container.pid()), "BARRIER=1".to_owned()]);
     }),
     test("notify: a created container tells when it is started", &[], |t| {
         let manager = Manager::listen(t);
@@ -57,8 +55,9 @@ pub const TESTS: &[Test] = &[
         let mut container = Container::named(bundle.coracle(), &bundle.id());
         let call = bundle.coracle().call(["create", "--bundle"]).arg(bundle.path()).arg(container.id());
         container.attach(call.env("NOTIFY_SOCKET", &manager.path).spawn()).ok();
-        container.call("start").env("NOTIFY_SOCKET", &manager.path).run().ok();
+        let mut start = container.call("start").env("NOTIFY_SOCKET", &manager.path).spawn();
         manager.told_ready(container.pid());
+        start.wait().ok();
         container.call("delete").arg("--force").run().ok();
     }),
     test("notify: in the foreground the runtime is the one to watch", &[], |t| {

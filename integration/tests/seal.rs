@@ -15,7 +15,7 @@ const ALL: [&str; 5] = ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "
 /// A container that may do more than one should.
 fn strong(bundle: Bundle) -> Bundle {
     let sets = json!({"bounding": ALL, "permitted": ALL, "effective": ALL});
-    bundle.patch(json!({"process": {"capabilities": sets, "noNewPrivileges": false}}))
+    bundle.patch(json!({"process": {"capabilities": sets, "noNewPrivileges": false}, "root": {"readonly": false}}))
 }
 
 /// What the program of `pid` is, as a handle nothing was read from.
@@ -80,7 +80,8 @@ pub const TESTS: &[Test] = &[
         assert!(fs::read(&host).unwrap() == before, "the host's program has changed");
     }),
     test("CVE-2016-9962: descriptors of a process that enters cannot be reached", &[], |t| {
-        let bundle = t.bundle().args(&["/guest", "peek", "/tmp/stop"]);
+        let writable = json!({"root": {"readonly": false}});
+        let bundle = t.bundle().patch(writable).args(&["/guest", "peek", "/tmp/stop"]);
         let mut container = bundle.start();
         assert_eq!(container.line(), "looking");
         for _ in 0..100 {
