@@ -61,8 +61,9 @@ pub fn main(tests: &[Test], after: fn() -> Vec<String>) -> ExitCode {
         println!("all tests need root\n0 passed, 0 failed, {} skipped", chosen.len());
         return ExitCode::SUCCESS;
     }
-    own_host();
+    // Before the mount namespace changes: in a chroot, this program's own path is another one afterwards.
     let run = Arc::new(Run::prepare());
+    own_host();
     println!("{} tests on {} ({})", chosen.len(), run.version, run.program.display());
     let before = Snapshot::take(&run.token);
     let outcomes = perform(&run, chosen.iter().copied().collect(), options.threads);
