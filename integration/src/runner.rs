@@ -82,6 +82,7 @@ fn own_host() {
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).unwrap();
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SHARED, none).unwrap();
     nix::sys::prctl::set_child_subreaper(true).unwrap();
+    default_signals();
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload().downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| info.payload().downcast_ref::<&str>().copied()).unwrap_or("panic");
@@ -246,4 +247,15 @@ fn report(outcomes: &[(Test, Outcome)], wrong: &[String]) -> ExitCode {
     failed += usize::from(!wrong.is_empty());
     println!("\n{passed} passed, {failed} failed, {skipped} skipped");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the caller of the tests ignores is no difference between runtimes. By the system call, as the C library keeps
+/// the first real-time signals to itself.
+fn default_signals() {
+    const SIZE: usize = 8;
+    let default = [0u64; 4];
+    for signal in (1..=64).filter(|signal| ![nix::libc::SIGKILL, nix::libc::SIGSTOP, nix::libc::SIGPIPE].contains(signal)) {
+        // SAFETY: an all-zero struct sigaction is the default; it lives across the call.
+        unsafe { nix::libc::syscall(nix::libc::SYS_rt_sigaction, signal, default.as_ptr(), 0usize, SIZE) };
+    }
 }
