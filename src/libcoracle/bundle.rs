@@ -141,10 +141,8 @@ fn read<T: DeserializeOwned>(
     }
     let mut value: Value = serde_json::from_str(text).map_err(|error| refused(file, error))?;
     adapt(&mut value);
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let pointer: String = error.path().iter().map(|part| format!("/{part}")).collect();
-        refused(file, Invalid::new(pointer, error.inner().to_string()))
-    })
+    // As text again: the same reader a second time is much less code than another for values.
+    serde_json::from_str(&value.to_string()).map_err(|error| refused(file, error))
 }
 
 fn refused(file: &str, problem: impl std::fmt::Display) -> Error {
