@@ -254,7 +254,9 @@ fn report(outcomes: &[(Test, Outcome)], wrong: &[String]) -> ExitCode {
 fn default_signals() {
     const SIZE: usize = 8;
     let default = [0u64; 4];
-    for signal in (1..=64).filter(|signal| ![nix::libc::SIGKILL, nix::libc::SIGSTOP, nix::libc::SIGPIPE].contains(signal)) {
+    for signal in
+        (1..=64).filter(|signal| ![nix::libc::SIGKILL, nix::libc::SIGSTOP, nix::libc::SIGPIPE].contains(signal))
+    {
         // SAFETY: an all-zero struct sigaction is the default; it lives across the call.
         unsafe { nix::libc::syscall(nix::libc::SYS_rt_sigaction, signal, default.as_ptr(), 0usize, SIZE) };
     }

@@ -17,9 +17,9 @@ pub fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
             Some("without privilege a namespace is joined together with the user namespace that owns it")
         }
         (Step::Seccomp(_), Errno::EACCES) => Some("set process.noNewPrivileges, or run as root"),
-        (Step::Scheduler(attr), Errno::EPERM) if matches!(attr.policy, 1 | 2) => {
-            Some("its cgroup may have no real-time time: set linux.resources.cpu.realtimeRuntime on the groups above it")
-        }
+        (Step::Scheduler(attr), Errno::EPERM) if matches!(attr.policy, 1 | 2) => Some(
+            "its cgroup may have no real-time time: set linux.resources.cpu.realtimeRuntime on the groups above it",
+        ),
         (Step::Pivot, Errno::EINVAL) => Some("a root filesystem in an initramfs needs --no-pivot"),
         _ => None,
     }
