@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use integration::{Bundle, Context, Test, test};
 use serde_json::{Value, json};
@@ -63,6 +64,13 @@ pub const TESTS: &[Test] = &[
         assert!(!kinds(t).contains(&"poststop".to_owned()), "poststop ran before delete");
         container.delete().ok();
         assert_eq!(kinds(t).last().map(String::as_str), Some("poststop"));
+    }),
+    test("hooks: delete -f ends what is left when the runtime is killed meanwhile", &[], |t| {
+        let kill = json!({"path": "/bin/sh", "args": ["sh", "-c", "kill -KILL $PPID"]});
+        let bundle = bundle(t, json!({"createRuntime": [kill]}));
+        let (container, output) = bundle.try_create(&[]);
+        output.code(137);
+        container.call("delete").arg("--force").limit(Duration::from_secs(5)).run().ok();
     }),
     test("hooks: poststart comes with start, after the program began", &[155, 170, 171, 172, 214], |t| {
         let mut container = bundle(t, every(t)).create();

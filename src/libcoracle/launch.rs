@@ -198,10 +198,14 @@ fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: &IntoCgroup<'_>) -> Result<Ch
     let flags = plan.relay.as_ref().map_or(plan.clone, |relay| relay.clone);
     let (pid, pidfd) = match cgroup.clone(flags)? {
         Fork::Parent { pid, pidfd } => (pid, pidfd),
-        Fork::Child => match &plan.relay {
-            Some(relay) => relay::run(plan, relay, filled, theirs),
-            None => init::run(&plan.init, filled, theirs),
-        },
+        Fork::Child => {
+            // With a copy of the parent's end it would never see that the parent is gone, and wait for ever.
+            drop(ours);
+            match &plan.relay {
+                Some(relay) => relay::run(plan, relay, filled, theirs),
+                None => init::run(&plan.init, filled, theirs),
+            }
+        }
     };
     drop(theirs);
     let child = Child { pid, pidfd, channel: ours, terminal: None, listener: None, slots: filled, armed: true };

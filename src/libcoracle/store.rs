@@ -77,9 +77,11 @@ impl Root {
             }
             _ => Error::system(format!("create {}", dir.display()), errno(&error)),
         })?;
-        let mut claim = Claim { entry: Entry { path: dir, lock: None }, armed: true };
-        claim.entry.lock = Some(lock(&claim.entry.path, FlockArg::LockExclusiveNonblock)?);
-        Ok(claim)
+        // A `delete` may have come first and removed it, and another claim may be in its place: that is not ours to undo.
+        let mut entry = Entry { path: dir, lock: None };
+        let deleted = |_| Error::new(Kind::InvalidState, format!("container {id} was deleted while it was created"));
+        entry.lock().map_err(deleted)?;
+        Ok(Claim { entry, armed: true })
     }
 
     /// The container `id`, whether or not its creation was ever finished.

@@ -44,10 +44,13 @@ impl Init<'_> {
     pub fn find_home(&mut self, uid: u32) -> Result<()> {
         // A fifo must not keep the container waiting for a writer.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let Ok(file) = open_in(own_root()?.as_fd(), c"etc/passwd", flags, false) else { return Ok(()) };
-        if fstat(&file)?.st_mode & libc::S_IFMT != libc::S_IFREG {
-            return Ok(());
-        }
+        let root = own_root()?;
+        let regular = |flags| {
+            let file = open_in(root.as_fd(), c"etc/passwd", flags, false).ok()?;
+            (fstat(&file).ok()?.st_mode & libc::S_IFMT == libc::S_IFREG).then_some(file)
+        };
+        // Looked at first: to open a device can set it off, and the cgroup's rules for devices need not hold yet.
+        let Some(file) = regular(OFlag::O_PATH).and_then(|_| regular(flags)) else { return Ok(()) };
         let mut line = Line::new();
         let mut chunk = [0; 4096];
         for _ in 0..MOST / chunk.len() {
