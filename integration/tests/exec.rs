@@ -6,14 +6,14 @@ use integration::{Bundle, ConsoleSocket, Container, Context, Facts, Test, need, 
 use serde_json::json;
 
 /// A running container that does nothing.
-fn running(bundle: Bundle) -> Container {
+pub fn running(bundle: Bundle) -> Container {
     let mut container = bundle.args(&["/guest", "trap"]).start();
     assert_eq!(container.line(), "ready");
     container
 }
 
 /// The probe's report from within, by `exec` with these options.
-fn facts(container: &Container, options: &[&str]) -> Facts {
+pub fn facts(container: &Container, options: &[&str]) -> Facts {
     container.exec_with(options, &["/guest", "probe"]).facts()
 }
 

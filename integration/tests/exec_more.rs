@@ -5,21 +5,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use integration::{Bundle, Container, Context, Facts, Pty, Test, need, requires, test};
+use integration::{Context, Facts, Pty, Test, need, requires, test};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::differential::compare;
-
-fn running(bundle: Bundle) -> Container {
-    let mut container = bundle.args(&["/guest", "trap"]).start();
-    assert_eq!(container.line(), "ready");
-    container
-}
-
-fn facts(container: &Container, options: &[&str]) -> Facts {
-    container.exec_with(options, &["/guest", "probe"]).facts()
-}
+use crate::exec::{facts, running};
 
 /// The directory of a process's cgroup in the v1 hierarchy of `controller`.
 fn cgroup(pid: i32, controller: &str) -> PathBuf {

@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::error::{Error, Kind, Result};
 use check::Refusal;
 use schema::Shape;
+pub use schema::words;
 
 /// An opened bundle.
 #[derive(Debug)]

@@ -32,8 +32,8 @@ impl Terminal {
             Some(fd) => fd,
             None => {
                 let opened = open("/dev/tty", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
-                let hint = "process.terminal is true and there is no terminal: set it to false, or detach with \
-                            --console-socket";
+                let hint = "the program is to have a terminal (process.terminal, or exec --tty) and the caller has none: do \
+                            without, or detach with --console-socket";
                 opened.map_err(|errno| Error::system("open /dev/tty", errno).with_hint(hint))?
             }
         };

@@ -1,7 +1,7 @@
 //! Opens what the plan names, before the clone: everything that can fail on the host has failed by then.
 
 mod namespace;
-mod seccomp;
+pub mod seccomp;
 mod socket;
 pub mod tree;
 mod userns;

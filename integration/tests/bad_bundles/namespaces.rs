@@ -33,7 +33,7 @@ pub fn cases() -> Vec<Case> {
     let sysctl = |says, key: &str, value: &str| linux(says, json!({"sysctl": {key: value}}));
     vec![
         namespace("/type: must be given", json!({"path": "/proc/1/ns/net"})),
-        namespace("/type: unknown value \"net\", known are pid, network", json!({"type": "net"})),
+        namespace("/type: unknown value \"net\", known are cgroup, ipc", json!({"type": "net"})),
         namespace("/type: unknown value \"\"", json!({"type": ""})),
         namespace("duplicate", json!({"type": "pid"})),
         namespace("duplicate", json!({"type": "uts", "path": "/proc/1/ns/uts"})),

@@ -4,6 +4,7 @@
 //! is the planner's business. Properties that are not listed are ignored, as the specification asks.
 
 mod linux;
+pub mod words;
 
 pub use linux::RESOURCES;
 

@@ -6,6 +6,8 @@ use coracle_plan::mount_options::{Effect, TABLE};
 use serde::Serialize;
 
 use super::OCI_VERSION;
+use crate::bundle::words;
+use crate::prepare::seccomp;
 
 /// The oldest `ociVersion` that is understood.
 pub const OCI_VERSION_MIN: &str = "1.0.0";
@@ -60,7 +62,7 @@ struct Seccomp {
     enabled: bool,
     actions: &'static [&'static str],
     operators: &'static [&'static str],
-    archs: &'static [&'static str],
+    archs: Vec<&'static str>,
     known_flags: &'static [&'static str],
     supported_flags: &'static [&'static str],
 }
@@ -91,26 +93,26 @@ pub fn features() -> Features {
         hooks: &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         mount_options: mount_options(),
         linux: Linux {
-            namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+            namespaces: words::NAMESPACES,
             capabilities: CAPABILITIES,
-            cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
+            cgroup: Cgroup { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
             seccomp: Seccomp {
                 enabled: true,
-                actions: SECCOMP_ACTIONS,
-                operators: SECCOMP_OPERATORS,
-                archs: SECCOMP_ARCHS,
-                known_flags: SECCOMP_FLAGS,
-                supported_flags: SECCOMP_FLAGS,
+                actions: words::ACTIONS,
+                operators: words::OPERATORS,
+                archs: architectures(),
+                known_flags: words::FILTER_FLAGS,
+                supported_flags: words::FILTER_FLAGS,
             },
             apparmor: Enabled { enabled: true },
             selinux: Enabled { enabled: true },
             intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
-            memory_policy: MemoryPolicy { modes: MEMORY_MODES, flags: MEMORY_FLAGS },
+            memory_policy: MemoryPolicy { modes: words::MEMORY_MODES, flags: words::MEMORY_FLAGS },
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
             net_devices: Enabled { enabled: true },
         },
         annotations: annotations(),
-        potentially_unsafe_config_annotations: &["bundle", "org.systemd.property.", "org.criu.config"],
+        potentially_unsafe_config_annotations: &["bundle"],
     }
 }
 
@@ -118,6 +120,12 @@ pub fn features() -> Features {
 fn mount_options() -> Vec<&'static str> {
     let listed = TABLE.iter().filter(|(_, effect)| !matches!(effect, Effect::IdMap(_)));
     listed.map(|(name, _)| *name).collect()
+}
+
+/// Those this libseccomp makes filters for; `SCMP_ARCH_NATIVE` is a name for one of them.
+fn architectures() -> Vec<&'static str> {
+    let names = words::ARCHITECTURES.iter().filter(|name| **name != "SCMP_ARCH_NATIVE" && seccomp::knows(name));
+    names.copied().collect()
 }
 
 /// Tools that test for abilities of runc look at its annotations; its specification lets others give the version
@@ -184,61 +192,6 @@ const CAPABILITIES: &[&str] = &[
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-const SECCOMP_ACTIONS: &[&str] = &[
-    "SCMP_ACT_ALLOW",
-    "SCMP_ACT_ERRNO",
-    "SCMP_ACT_KILL",
-    "SCMP_ACT_KILL_PROCESS",
-    "SCMP_ACT_KILL_THREAD",
-    "SCMP_ACT_LOG",
-    "SCMP_ACT_NOTIFY",
-    "SCMP_ACT_TRACE",
-    "SCMP_ACT_TRAP",
-];
-
-const SECCOMP_OPERATORS: &[&str] =
-    &["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"];
-
-const SECCOMP_ARCHS: &[&str] = &[
-    "SCMP_ARCH_AARCH64",
-    "SCMP_ARCH_ARM",
-    "SCMP_ARCH_LOONGARCH64",
-    "SCMP_ARCH_MIPS",
-    "SCMP_ARCH_MIPS64",
-    "SCMP_ARCH_MIPS64N32",
-    "SCMP_ARCH_MIPSEL",
-    "SCMP_ARCH_MIPSEL64",
-    "SCMP_ARCH_MIPSEL64N32",
-    "SCMP_ARCH_PPC",
-    "SCMP_ARCH_PPC64",
-    "SCMP_ARCH_PPC64LE",
-    "SCMP_ARCH_RISCV64",
-    "SCMP_ARCH_S390",
-    "SCMP_ARCH_S390X",
-    "SCMP_ARCH_X32",
-    "SCMP_ARCH_X86",
-    "SCMP_ARCH_X86_64",
-];
-
-const SECCOMP_FLAGS: &[&str] = &[
-    "SECCOMP_FILTER_FLAG_LOG",
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-    "SECCOMP_FILTER_FLAG_TSYNC",
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-];
-
-const MEMORY_MODES: &[&str] = &[
-    "MPOL_BIND",
-    "MPOL_DEFAULT",
-    "MPOL_INTERLEAVE",
-    "MPOL_LOCAL",
-    "MPOL_PREFERRED",
-    "MPOL_PREFERRED_MANY",
-    "MPOL_WEIGHTED_INTERLEAVE",
-];
-
-const MEMORY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,24 +217,41 @@ mod tests {
         for name in CAPABILITIES {
             serde_json::from_str::<oci_spec::runtime::Capability>(&format!("{name:?}")).unwrap();
         }
-        for name in SECCOMP_OPERATORS {
+        for name in words::OPERATORS {
             serde_json::from_str::<oci_spec::runtime::LinuxSeccompOperator>(&format!("{name:?}")).unwrap();
         }
-        for name in SECCOMP_FLAGS {
+        for name in words::FILTER_FLAGS {
             serde_json::from_str::<oci_spec::runtime::LinuxSeccompFilterFlag>(&format!("{name:?}")).unwrap();
         }
-        for name in MEMORY_MODES {
+        for name in words::MEMORY_MODES {
             serde_json::from_str::<oci_spec::runtime::MemoryPolicyModeType>(&format!("{name:?}")).unwrap();
         }
-        for name in MEMORY_FLAGS {
+        for name in words::MEMORY_FLAGS {
             serde_json::from_str::<oci_spec::runtime::MemoryPolicyFlagType>(&format!("{name:?}")).unwrap();
         }
     }
 
     #[test]
+    fn architectures_are_those_of_the_library() {
+        let listed = architectures();
+        for name in ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64", "SCMP_ARCH_S390X"] {
+            assert!(listed.contains(&name), "either byte order: {listed:?}");
+        }
+        assert!(!listed.contains(&"SCMP_ARCH_NATIVE"));
+        assert!(!seccomp::knows("SCMP_ARCH_VAX"));
+    }
+
+    #[test]
     fn lists_are_complete_and_ordered() {
         assert_eq!(CAPABILITIES.len(), 41);
-        for list in [SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, SECCOMP_FLAGS, MEMORY_MODES, MEMORY_FLAGS] {
+        for list in [
+            words::ACTIONS,
+            words::OPERATORS,
+            words::ARCHITECTURES,
+            words::FILTER_FLAGS,
+            words::MEMORY_MODES,
+            words::MEMORY_FLAGS,
+        ] {
             assert!(sorted_and_unique(list), "{list:?}");
         }
         assert!(sorted_and_unique(&features().mount_options));

@@ -47,6 +47,14 @@ pub fn compile(filter: &Filter) -> Result<Vec<u8>> {
     Ok(program)
 }
 
+/// Whether the libseccomp of this build makes filters for the architecture of this name, on whatever machine.
+pub fn knows(architecture: &str) -> bool {
+    let Ok(architecture) = architecture.parse() else { return false };
+    // An architecture of the other byte order has no place beside the native one.
+    ScmpFilterContext::new(ScmpAction::Allow)
+        .is_ok_and(|mut filter| filter.remove_arch(ScmpArch::native()).is_ok() && filter.add_arch(architecture).is_ok())
+}
+
 /// The native architecture, which libseccomp always has, then those of the filter, with their audit numbers.
 fn architectures(filter: &Filter) -> Result<Vec<(u32, ScmpArch)>> {
     let mut all = vec![ScmpArch::native()];

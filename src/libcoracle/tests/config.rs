@@ -261,7 +261,7 @@ fn what_has_the_wrong_type_is_told_in_plain_words() {
         (json!({"annotations": {"a/b~c": []}}), "/annotations/a~1b~0c: must be a string, not a list"),
         (
             json!({"linux": {"namespaces": [{"type": "net"}]}}),
-            "/linux/namespaces/0/type: unknown value \"net\", known are pid, network, mount, ipc, uts, user, cgroup, time",
+            "/linux/namespaces/0/type: unknown value \"net\", known are cgroup, ipc, mount, network, pid, time, user, uts",
         ),
         (
             json!({"linux": {"uidMappings": [{"containerID": 0, "hostID": 0, "size": 0}]}}),
@@ -288,7 +288,7 @@ fn what_has_the_wrong_type_is_told_in_plain_words() {
         (
             json!({"linux": {"namespaces": [{"type": "x\n".repeat(100)}]}}),
             &format!(
-                "/linux/namespaces/0/type: unknown value \"{}\"…, known are pid, network, mount, ipc, uts, user, cgroup, time",
+                "/linux/namespaces/0/type: unknown value \"{}\"…, known are cgroup, ipc, mount, network, pid, time, user, uts",
                 "x\\n".repeat(30)
             ),
         ),

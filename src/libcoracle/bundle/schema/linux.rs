@@ -1,6 +1,7 @@
 //! The object `linux` (config-linux.md).
 
 use super::Shape::{Bool, Filled, Form, List, Map, Number, Object, Text, Word};
+use super::words::{ACTIONS, ARCHITECTURES, FILTER_FLAGS, MEMORY_FLAGS, MEMORY_MODES, NAMESPACES, OPERATORS};
 use super::{Field, I64, ID, Need, Shape, TEXTS, U16, U32, U64, may, must, must_or, some_text};
 
 pub(super) const LINUX: &[Field] = &[
@@ -22,8 +23,6 @@ pub(super) const LINUX: &[Field] = &[
     may("mountLabel", Text),
     may("personality", Object(&[must("domain", Word(&["LINUX", "LINUX32"])), may("flags", TEXTS)])),
 ];
-
-const NAMESPACES: &[&str] = &["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
 
 pub(super) const MAPPINGS: Shape =
     List(&Object(&[must("containerID", ID), must("hostID", ID), must("size", Number(1, u32::MAX as u64))]));
@@ -112,18 +111,6 @@ const INTEL_RDT: &[Field] = &[
 const MEMORY_POLICY: &[Field] =
     &[must("mode", Word(MEMORY_MODES)), may("nodes", Text), may("flags", List(&Word(MEMORY_FLAGS)))];
 
-const MEMORY_MODES: &[&str] = &[
-    "MPOL_DEFAULT",
-    "MPOL_BIND",
-    "MPOL_INTERLEAVE",
-    "MPOL_WEIGHTED_INTERLEAVE",
-    "MPOL_PREFERRED",
-    "MPOL_PREFERRED_MANY",
-    "MPOL_LOCAL",
-];
-
-const MEMORY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
-
 const SECCOMP: &[Field] = &[
     must("defaultAction", Word(ACTIONS)),
     may("defaultErrnoRet", U32),
@@ -143,52 +130,3 @@ const SYSCALL: &[Field] = &[
 
 const ARGUMENT: &[Field] =
     &[must("index", Number(0, 5)), must("value", U64), may("valueTwo", U64), must("op", Word(OPERATORS))];
-
-const ACTIONS: &[&str] = &[
-    "SCMP_ACT_ALLOW",
-    "SCMP_ACT_ERRNO",
-    "SCMP_ACT_KILL",
-    "SCMP_ACT_KILL_PROCESS",
-    "SCMP_ACT_KILL_THREAD",
-    "SCMP_ACT_LOG",
-    "SCMP_ACT_NOTIFY",
-    "SCMP_ACT_TRACE",
-    "SCMP_ACT_TRAP",
-];
-
-const OPERATORS: &[&str] =
-    &["SCMP_CMP_EQ", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GT", "SCMP_CMP_GE", "SCMP_CMP_MASKED_EQ"];
-
-const FILTER_FLAGS: &[&str] = &[
-    "SECCOMP_FILTER_FLAG_TSYNC",
-    "SECCOMP_FILTER_FLAG_LOG",
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-];
-
-const ARCHITECTURES: &[&str] = &[
-    "SCMP_ARCH_X86_64",
-    "SCMP_ARCH_X86",
-    "SCMP_ARCH_X32",
-    "SCMP_ARCH_AARCH64",
-    "SCMP_ARCH_ARM",
-    "SCMP_ARCH_NATIVE",
-    "SCMP_ARCH_MIPS",
-    "SCMP_ARCH_MIPS64",
-    "SCMP_ARCH_MIPS64N32",
-    "SCMP_ARCH_MIPSEL",
-    "SCMP_ARCH_MIPSEL64",
-    "SCMP_ARCH_MIPSEL64N32",
-    "SCMP_ARCH_PPC",
-    "SCMP_ARCH_PPC64",
-    "SCMP_ARCH_PPC64LE",
-    "SCMP_ARCH_S390",
-    "SCMP_ARCH_S390X",
-    "SCMP_ARCH_PARISC",
-    "SCMP_ARCH_PARISC64",
-    "SCMP_ARCH_RISCV64",
-    "SCMP_ARCH_LOONGARCH64",
-    "SCMP_ARCH_M68K",
-    "SCMP_ARCH_SH",
-    "SCMP_ARCH_SHEB",
-];
