@@ -163,7 +163,8 @@ pub fn create(
     rootless: bool,
 ) -> Result<Created> {
     if driver == Driver::Systemd {
-        return Err(Error::refused("systemd cgroup driver is not supported yet"));
+        let instead = "have the engine make cgroups itself (cgroupfs)";
+        return Err(Error::refused(format!("systemd cgroup driver is not supported yet: {instead}")));
     }
     let target = Target::parse(cgroups_path, id).map_err(Error::refused)?;
     let optional = rootless && cgroups_path.is_none();
