@@ -118,6 +118,8 @@ impl Making {
         };
         let linux = spec.linux().as_ref();
         let cgroup = cgroup(&layout, &host, id, spec, opts)?;
+        // Without delay: from here to the commit this record is all a `delete` has, should this process be killed.
+        claim.begin(&record(id, bundle, rootfs.clone(), &Plan::default(), &cgroup), bundle.config())?;
         let plan = Plan::create(spec, &host, &plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup))?;
         for warning in bundle.warnings().iter().chain(&plan.warnings) {
             tracing::warn!("{warning}");
@@ -134,7 +136,6 @@ impl Making {
         }
         let (no_new_keyring, notify) = (opts.no_new_keyring, opts.notify_socket.is_some());
         let state = State { no_new_keyring, notify, ..record(id, bundle, rootfs, &plan, &cgroup) };
-        claim.begin(&state, bundle.config())?;
         let filled = prepare(&plan.sources, &claim.entry().gate())?;
         let mut steps =
             HostSteps { cgroup: &*cgroup, resources: Some(&resources), state, status: Status::Creating, rdt: None };
@@ -155,7 +156,12 @@ impl Making {
         if let Some(path) = &opts.pid_file {
             write_pid_file(path, self.child.pid.as_raw())?;
         }
-        self.claim.commit(&self.state)?;
+        let committed = self.claim.commit(&self.state);
+        if let (Err(_), Some(path)) = (&committed, &opts.pid_file) {
+            // What it names is about to be gone.
+            let _ = std::fs::remove_file(path);
+        }
+        committed?;
         self.cgroup.keep();
         if let Some(groups) = self.rdt {
             groups.keep();
