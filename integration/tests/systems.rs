@@ -141,8 +141,10 @@ pub const TESTS: &[Test] = &[
         let mut pty = Pty::open(24, 80);
         let (mut running, _container) = on(&bundle, &pty);
         pty.expect("<1>");
-        pty.write("stty size; tty; sleep 100\n");
+        // The job says itself that it is in the foreground; before that the key would be the shell's.
+        pty.write("stty size; tty; sh -c 'echo g\"\"o; exec sleep 100'\n");
         pty.expect("/dev/pts/0");
+        pty.expect("go\r\n");
         pty.write("\x03");
         pty.expect("<2>");
         pty.write("jobs; exit $((6*7))\n");

@@ -239,10 +239,14 @@ impl Claim {
         &self.entry
     }
 
-    /// Writes down what a `delete` needs should this process be killed, and the configuration as it is now.
-    pub fn begin(&self, state: &State, config: &[u8]) -> Result<()> {
-        self.record(state)?;
+    /// Keeps the configuration as it is now. Before there is a record it says what may have been made by then.
+    pub fn keep_config(&self, config: &[u8]) -> Result<()> {
         write(&self.entry.path, (CONFIG, TEMPORARY_CONFIG), config)
+    }
+
+    /// Writes down what a `delete` needs should this process be killed.
+    pub fn begin(&self, state: &State) -> Result<()> {
+        self.record(state)
     }
 
     /// Writes the record: from here on there is a container.

@@ -117,9 +117,10 @@ impl Making {
             None => bundle.spec(),
         };
         let linux = spec.linux().as_ref();
+        claim.keep_config(bundle.config())?;
         let cgroup = cgroup(&layout, &host, id, spec, opts)?;
         // Without delay: from here to the commit this record is all a `delete` has, should this process be killed.
-        claim.begin(&record(id, bundle, rootfs.clone(), &Plan::default(), &cgroup), bundle.config())?;
+        claim.begin(&record(id, bundle, rootfs.clone(), &Plan::default(), &cgroup))?;
         let plan = Plan::create(spec, &host, &plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup))?;
         for warning in bundle.warnings().iter().chain(&plan.warnings) {
             tracing::warn!("{warning}");

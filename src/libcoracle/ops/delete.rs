@@ -3,9 +3,11 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use coracle_cgroup::{Driver, Layout};
 use coracle_plan::HookKind;
 use coracle_sys::clone::pidfd_send_signal;
 
+use crate::bundle;
 use crate::error::{Context, Error, Kind, Result};
 use crate::hooks;
 use crate::id::ContainerId;
@@ -28,7 +30,8 @@ pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
     };
     entry.lock()?;
     let Some(state) = entry.state()? else {
-        // Its creation was cut short: there is nothing but the claim.
+        // Its creation was cut short before anything was recorded.
+        remove_cgroups(&entry, id)?;
         entry.remove()?;
         let missing = Error::new(Kind::NotFound, format!("container does not exist: {id}"));
         return if force { Ok(()) } else { Err(missing) };
@@ -39,6 +42,25 @@ pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
         return Err(Error::new(Kind::InvalidState, text));
     }
     destroy(&entry, &state)
+}
+
+/// Removes the cgroups a `create` may have made of the configuration it left: those that are empty, where it would have
+/// put them.
+fn remove_cgroups(entry: &Entry, id: &ContainerId) -> Result<()> {
+    let Ok(config) = entry.config() else { return Ok(()) };
+    let Ok(spec) = bundle::parse("config.json", &config, &mut Vec::new()) else { return Ok(()) };
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
+    let cgroup = coracle_cgroup::create(&Layout::detect()?, Driver::Cgroupfs, id.as_ref(), path, true)?;
+    for path in cgroup.location().paths().values() {
+        match std::fs::remove_dir(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            // Joined controllers are one directory under several names; one that is in use was not made here.
+            other => other
+                .or_else(|error| if error.raw_os_error() == Some(libc::EBUSY) { Ok(()) } else { Err(error) })
+                .context(|| format!("remove {}", path.display()))?,
+        }
+    }
+    Ok(())
 }
 
 /// Kills the first process, if it is still there, and waits for its end.
