@@ -202,6 +202,15 @@ impl Entry {
         write(&self.path, (RESOURCES, TEMPORARY_RESOURCES), resources)
     }
 
+    /// Whether all that is in the directory is this runtime's. Where there is no record, nothing else tells a container
+    /// from a directory that `--root` was not meant for.
+    pub fn is_ours(&self) -> bool {
+        let ours = [GATE, CONFIG, RECORD, RESOURCES, TEMPORARY_CONFIG, TEMPORARY_RECORD, TEMPORARY_RESOURCES];
+        let known = |name: &std::ffi::OsStr| ours.iter().any(|own| name == *own) || name == notify::DIRECTORY;
+        let Ok(mut entries) = std::fs::read_dir(&self.path) else { return true };
+        entries.all(|entry| entry.is_ok_and(|entry| known(&entry.file_name())))
+    }
+
     /// Removes the directory. Only what this runtime puts there goes: a directory that holds anything else is not a
     /// container's, and stays (`--root` may have been meant for something else).
     pub fn remove(&self) -> Result<()> {

@@ -31,6 +31,10 @@ pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
     entry.lock()?;
     let Some(state) = entry.state()? else {
         // Its creation was cut short before anything was recorded.
+        if !entry.is_ours() {
+            let text = format!("{} is no container's state, and stays", entry.path().display());
+            return Err(Error::new(Kind::InvalidState, text));
+        }
         remove_cgroups(&entry, id)?;
         entry.remove()?;
         let missing = Error::new(Kind::NotFound, format!("container does not exist: {id}"));
@@ -50,7 +54,9 @@ fn remove_cgroups(entry: &Entry, id: &ContainerId) -> Result<()> {
     let Ok(config) = entry.config() else { return Ok(()) };
     let Ok(spec) = bundle::parse("config.json", &config, &mut Vec::new()) else { return Ok(()) };
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
-    let cgroup = coracle_cgroup::create(&Layout::detect()?, Driver::Cgroupfs, id.as_ref(), path, true)?;
+    // Cgroups with processes are somebody else's.
+    let created = coracle_cgroup::create(&Layout::detect()?, Driver::Cgroupfs, id.as_ref(), path, true);
+    let Ok(cgroup) = created else { return Ok(()) };
     for path in cgroup.location().paths().values() {
         match std::fs::remove_dir(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
