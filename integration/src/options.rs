@@ -13,7 +13,8 @@ pub struct Options {
 impl Options {
     /// `[FILTER…] [--skip TEXT]… [--threads N] [--list] [--coverage]`; other options, which cargo may pass, are ignored.
     pub fn parse(mut args: impl Iterator<Item = String>) -> Options {
-        let mut options = Options { filters: Vec::new(), skips: Vec::new(), threads: 3, list: false, coverage: false };
+        // One after the other: what a test has open, a neighbour's child would inherit.
+        let mut options = Options { filters: Vec::new(), skips: Vec::new(), threads: 1, list: false, coverage: false };
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--list" => options.list = true,
