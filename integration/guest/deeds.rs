@@ -215,10 +215,12 @@ fn fork(args: &[String]) -> io::Result<()> {
 /// `notify TEXT`: tells the service manager, then sleeps until a signal comes.
 fn notify(args: &[String]) -> io::Result<()> {
     let manager = std::env::var_os("NOTIFY_SOCKET").ok_or(ErrorKind::NotFound)?;
-    std::os::unix::net::UnixDatagram::unbound()?.send_to(argument::<String>(args, 0)?.as_bytes(), manager)?;
     let mut term = SigSet::empty();
     term.add(Signal::SIGTERM);
+    // Before the word is out: whoever hears it may signal at once, and the first process of a pid namespace is not
+    // reached by what it does not wait for.
     term.thread_block()?;
+    std::os::unix::net::UnixDatagram::unbound()?.send_to(argument::<String>(args, 0)?.as_bytes(), manager)?;
     term.wait()?;
     std::process::exit(143)
 }
