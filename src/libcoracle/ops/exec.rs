@@ -7,7 +7,8 @@ use coracle_plan::exec::{Container, plan};
 use coracle_plan::{CreateOptions as PlanOptions, Invalid};
 use oci_spec::runtime::{Process, Spec};
 
-use super::create::{check_terminal, listen_env, write_pid_file};
+use super::create::check_terminal;
+use super::groundwork::{listen_env, write_pid_file};
 use super::run::attend;
 use crate::bundle;
 use crate::console::Terminal;
