@@ -30,6 +30,7 @@ mod seal;
 mod seccomp;
 mod systems;
 mod terminals;
+mod timings;
 mod update;
 
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         seal::TESTS,
         notify::TESTS,
         features::TESTS,
+        timings::TESTS,
         bad_bundles::TESTS,
         escapes::TESTS,
         systems::TESTS,

@@ -25,7 +25,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
-use libcoracle::{ContainerId, Root};
+use libcoracle::{ContainerId, Root, timings};
 
 use crate::failure::Failure;
 use crate::inherited::Inherited;
@@ -55,6 +55,9 @@ pub struct Global {
     /// Shape of the log: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Write where the time went to FILE, for https://ui.perfetto.dev or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    timings: Option<PathBuf>,
     /// Keep the state of containers in DIR [default: /run/coracle; users: $XDG_RUNTIME_DIR/coracle]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -147,7 +150,17 @@ pub fn run(args: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
     log::start(global.log.as_deref(), format, global.debug)?;
     let Some((name, rest)) = words.operands.split_first() else { return print(&help::top()) };
     let verb = Entry::find(name)?.read(rest, &program)?;
-    verb.map_or_else(|help| print(&help), |verb| verb.run(&Call { global, inherited }))
+    let verb = match verb {
+        Ok(verb) => verb,
+        Err(help) => return print(&help),
+    };
+    let Some(timings) = global.timings.clone() else { return verb.run(&Call { global, inherited }) };
+    timings::start(&timings)?;
+    let outcome = verb.run(&Call { global, inherited });
+    if let Err(error) = timings::write(&format!("coracle {}", name.display())) {
+        tracing::warn!("{error}");
+    }
+    outcome
 }
 
 impl Entry {

@@ -22,6 +22,7 @@ use serde_json::json;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::record::State;
 use crate::store::status::Status;
+use crate::timings;
 
 /// How much of what a hook printed is quoted when it fails, in bytes.
 const QUOTE: u64 = 2048;
@@ -47,6 +48,7 @@ pub fn run_all(kind: HookKind, hooks: &[Hook], state: &State, status: Status) {
 }
 
 fn run_one(kind: HookKind, hook: &Hook, state: &State, status: Status) -> Result<()> {
+    let _span = timings::span(|| format!("{} hook {}", kind.name(), hook.path().display()));
     let inside = matches!(kind, HookKind::CreateContainer | HookKind::StartContainer);
     let pid = if inside { pid_inside(state.init.pid)? } else { state.init.pid };
     let input = state_json(state, pid, status)?;

@@ -17,6 +17,7 @@ pub mod init;
 mod listener;
 pub mod packet;
 mod relay;
+mod watch;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -30,7 +31,9 @@ use nix::unistd::Pid;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::prepare::Filled;
+use crate::timings;
 use packet::{Channel, Message, Process, channel};
+use watch::Watched;
 
 /// A cloned process that is not yet the container's: dropped, it is killed and reaped.
 pub struct Child {
@@ -43,6 +46,7 @@ pub struct Child {
     pub listener: Option<OwnedFd>,
     /// What the child was given, until it is ready.
     slots: Vec<Filled>,
+    watched: Watched,
     armed: bool,
 }
 
@@ -98,6 +102,12 @@ pub fn to_ready(
     host_step: &mut dyn FnMut(&HostStep, &Child) -> Result<()>,
 ) -> Result<Child> {
     let mut child = clone(plan, filled, &cgroup)?;
+    let mut host_step = |step: &HostStep, child: &Child| {
+        tracing::debug!("host: {step}");
+        let _span = timings::span(|| format!("host: {step}"));
+        host_step(step, child)
+    };
+    let _span = timings::span(|| "follow the child".to_owned());
     loop {
         match next(&mut child, plan)? {
             Event::Reached(point) => {
@@ -143,8 +153,11 @@ impl Child {
     /// The step between here and the program that failed.
     pub fn exec(&mut self, plan: &Plan) -> Result<()> {
         self.channel.go().context(|| "answer the container's process")?;
+        let _span = timings::span(|| "let the program run".to_owned());
         match next(self, plan)? {
             Event::Closed => {
+                tracing::debug!("the program runs");
+                self.watched = Watched::default();
                 self.armed = false;
                 Ok(())
             }
@@ -167,6 +180,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        self.watched = Watched::default();
         if self.armed {
             let _ = pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
             let _ = waitid(Id::PIDFd(self.pidfd.as_fd()), WaitPidFlag::WEXITED);
@@ -178,14 +192,17 @@ impl Drop for Child {
 pub fn through_gate(connection: OwnedFd, first: usize, texts: &[String]) -> Result<()> {
     let mut channel = Channel::new(connection);
     channel.go().context(|| "open the gate")?;
-    match channel.receive().context(|| "wait for the program")? {
-        None => Ok(()),
-        Some(Message::Failed { step, errno, text, .. }) => {
-            let index = usize::from(step).checked_sub(first);
-            let what = index.and_then(|i| texts.get(i)).map_or("start the program", String::as_str);
-            Err(failure(what, errno, &text))
+    let what = |step: u16| {
+        let index = usize::from(step).checked_sub(first);
+        index.and_then(|i| texts.get(i)).map_or("start the program", String::as_str)
+    };
+    loop {
+        match channel.receive().context(|| "wait for the program")? {
+            None => return Ok(()),
+            Some(Message::At { step, .. }) => tracing::debug!("step {step}: {}", what(step)),
+            Some(Message::Failed { step, errno, text, .. }) => return Err(failure(what(step), errno, &text)),
+            Some(_) => return Err(Error::new(Kind::InvalidState, "unexpected message from the container's process")),
         }
-        Some(_) => Err(Error::new(Kind::InvalidState, "unexpected message from the container's process")),
     }
 }
 
@@ -195,6 +212,8 @@ fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: &IntoCgroup<'_>) -> Result<Ch
         coracle_sys::sched::set_affinity(mask).context(|| format!("run on processors {mask:x?}"))?;
     }
     let around = around::enter(plan, &filled)?;
+    let watched = Watched::of(plan).context(|| "share memory with the container's process")?;
+    let _span = timings::span(|| "clone".to_owned());
     let flags = plan.relay.as_ref().map_or(plan.clone, |relay| relay.clone);
     let (pid, pidfd) = match cgroup.clone(flags)? {
         Fork::Parent { pid, pidfd } => (pid, pidfd),
@@ -202,13 +221,14 @@ fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: &IntoCgroup<'_>) -> Result<Ch
             // With a copy of the parent's end it would never see that the parent is gone, and wait for ever.
             drop(ours);
             match &plan.relay {
-                Some(relay) => relay::run(plan, relay, filled, theirs),
-                None => init::run(&plan.init, filled, theirs),
+                Some(relay) => relay::run(plan, relay, filled, theirs, &watched),
+                None => init::run(&plan.init, filled, theirs, watched.watch(0)),
             }
         }
     };
     drop(theirs);
-    let child = Child { pid, pidfd, channel: ours, terminal: None, listener: None, slots: filled, armed: true };
+    let child =
+        Child { pid, pidfd, channel: ours, terminal: None, listener: None, slots: filled, watched, armed: true };
     around.leave()?;
     Ok(child)
 }
@@ -231,6 +251,11 @@ fn next(child: &mut Child, plan: &Plan) -> Result<Event> {
             Some(Message::Reached { by, step }) => match steps(plan, by).get(usize::from(step)) {
                 Some(Step::Sync(point)) => return Ok(Event::Reached(*point)),
                 _ => return Err(Error::new(Kind::InvalidState, format!("step {step} is no sync"))),
+            },
+            Some(Message::At { by, step }) => match steps(plan, by).get(usize::from(step)) {
+                Some(text) if by == Process::Relay => tracing::debug!("relay's step {step}: {text}"),
+                Some(text) => tracing::debug!("step {step}: {text}"),
+                None => {}
             },
             Some(Message::Terminal { fd }) => child.terminal = Some(fd),
             Some(Message::Listening { number }) => {

@@ -25,6 +25,7 @@ mod rdt;
 mod seal;
 pub mod signal;
 pub mod store;
+pub mod timings;
 pub mod user;
 
 pub use coracle_cgroup::SubCgroup;

@@ -18,6 +18,7 @@ use nix::sys::stat::Mode;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::process::Process;
+use crate::timings;
 
 /// What fills a slot.
 pub enum Filled {
@@ -33,7 +34,12 @@ pub enum Filled {
 /// The first source that cannot be opened, by name.
 pub fn prepare(sources: &[Source], gate: &Path) -> Result<Vec<Filled>> {
     let mut mappings = userns::Mappings::default();
-    sources.iter().map(|source| fill(source, gate, &mut mappings)).collect()
+    let _span = timings::span(|| "prepare sources".to_owned());
+    let timed = |source: &Source| {
+        let _span = timings::span(|| source.to_string());
+        fill(source, gate, &mut mappings)
+    };
+    sources.iter().map(timed).collect()
 }
 
 fn fill(source: &Source, gate: &Path, mappings: &mut userns::Mappings) -> Result<Filled> {

@@ -29,6 +29,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::geteuid;
 
 use crate::error::{Context, Result};
+use crate::timings;
 
 /// Nothing may be written to the copy, ever.
 const SEALS: SealFlag =
@@ -110,7 +111,8 @@ fn args() -> Vec<CString> {
 }
 
 fn env() -> Vec<CString> {
-    c_strings(std::env::vars_os().map(|(mut name, value)| {
+    let began = timings::began().map(|began| (timings::BEGAN.into(), began.to_string().into()));
+    c_strings(std::env::vars_os().chain(began).map(|(mut name, value): (OsString, OsString)| {
         name.push("=");
         name.push(value);
         name

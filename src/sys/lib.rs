@@ -21,6 +21,7 @@ pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+pub mod stamps;
 pub mod tty;
 
 pub use nix::errno::Errno;

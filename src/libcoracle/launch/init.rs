@@ -23,6 +23,7 @@ use coracle_sys::{Errno, exec, fds, guard};
 use nix::fcntl::AT_FDCWD;
 
 use super::packet::{self, Process, TEXT};
+use super::watch::Watch;
 use crate::prepare::Filled;
 
 /// Why a step failed: the errno, and the kernel's own words where it has any.
@@ -53,6 +54,7 @@ type Result<T> = std::result::Result<T, Failure>;
 /// What the child knows.
 pub(super) struct Init<'a> {
     process: Process,
+    watch: Watch<'a>,
     /// The channel to the parent, later to `start`.
     pub(super) socket: OwnedFd,
     pub(super) slots: Vec<Filled>,
@@ -70,22 +72,23 @@ pub(super) struct Init<'a> {
 }
 
 /// Carries out `steps`; does not return.
-pub fn run(steps: &[Step], slots: Vec<Filled>, socket: OwnedFd) -> ! {
+pub fn run(steps: &[Step], slots: Vec<Filled>, socket: OwnedFd, watch: Watch<'_>) -> ! {
     guard::forbid_allocation();
-    Init::new(Process::Init, slots, socket).carry_out(steps);
+    Init::new(Process::Init, slots, socket, watch).carry_out(steps);
     exit_now(255)
 }
 
 impl<'a> Init<'a> {
-    pub(super) fn new(process: Process, slots: Vec<Filled>, socket: OwnedFd) -> Init<'a> {
+    pub(super) fn new(process: Process, slots: Vec<Filled>, socket: OwnedFd, watch: Watch<'a>) -> Init<'a> {
         let (null, empty, directory, root, pty, executable) = (None, None, None, None, None, None);
         let home = home::Home::NONE;
-        Init { process, socket, slots, root, null, empty, directory, pty, cwd_done: false, home, executable }
+        Init { process, watch, socket, slots, root, null, empty, directory, pty, cwd_done: false, home, executable }
     }
 
     /// Does one step after the other; does not return when one fails.
     pub(super) fn carry_out(&mut self, steps: &'a [Step]) {
         for (index, step) in steps.iter().enumerate() {
+            self.watch.at(self.socket.as_fd(), self.process, index, step);
             if let Err(failure) = self.execute(index, step) {
                 let text = &failure.text[..failure.len];
                 packet::failed(self.socket.as_fd(), self.process, index, failure.errno, text);

@@ -16,6 +16,7 @@ const TERMINAL: u8 = 3;
 const GO: u8 = 4;
 const CLONED: u8 = 5;
 const LISTENING: u8 = 6;
+const AT: u8 = 7;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,11 @@ pub enum Message {
         step: u16,
         errno: Errno,
         text: String,
+    },
+    /// It begins with this step. Said only to whoever asked to watch.
+    At {
+        by: Process,
+        step: u16,
     },
     /// The relay has made the container's process.
     Cloned {
@@ -93,6 +99,7 @@ fn decode(bytes: &[u8], fd: Option<OwnedFd>) -> Result<Option<Message>> {
     let errno = i32::from_le_bytes([head[4], head[5], head[6], head[7]]);
     match (head[0], fd) {
         (REACHED, _) => Ok(Some(Message::Reached { by, step })),
+        (AT, _) => Ok(Some(Message::At { by, step })),
         (FAILED, _) => Ok(Some(Message::Failed {
             by,
             step,
@@ -133,6 +140,11 @@ pub fn failed(socket: BorrowedFd<'_>, by: Process, step: usize, errno: Errno, te
     packet[..8].copy_from_slice(&head(FAILED, by, step, errno as i32));
     packet[8..8 + n].copy_from_slice(&text[..n]);
     let _ = send_with_fd(socket, &packet[..8 + n], None);
+}
+
+/// Says that step `step` begins. When nobody listens any more, there is nobody to miss it.
+pub fn at(socket: BorrowedFd<'_>, by: Process, step: usize) {
+    let _ = send_with_fd(socket, &head(AT, by, step, 0), None);
 }
 
 /// Says that the container's process is `pid`, as the caller and its parent see it.

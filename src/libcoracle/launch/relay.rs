@@ -9,17 +9,18 @@ use coracle_sys::guard;
 
 use super::init::{self, Init};
 use super::packet::{self, Process};
+use super::watch::Watched;
 use crate::prepare::Filled;
 
 /// Carries out the steps of `relay` and becomes the container's process, or ends; does not return.
-pub fn run(plan: &Plan, relay: &Relay, slots: Vec<Filled>, socket: OwnedFd) -> ! {
+pub fn run(plan: &Plan, relay: &Relay, slots: Vec<Filled>, socket: OwnedFd, watched: &Watched) -> ! {
     guard::forbid_allocation();
-    let mut this = Init::new(Process::Relay, slots, socket);
+    let mut this = Init::new(Process::Relay, slots, socket, watched.watch(0));
     this.carry_out(&relay.steps);
     match clone3(plan.clone | libc::CLONE_PARENT as u64, None) {
         Ok(Fork::Child) => {
             let Init { slots, socket, .. } = this;
-            init::run(&plan.init, slots, socket)
+            init::run(&plan.init, slots, socket, watched.watch(relay.steps.len()))
         }
         Ok(Fork::Parent { pid, .. }) => {
             let told = packet::cloned(this.socket.as_fd(), pid);

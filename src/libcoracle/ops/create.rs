@@ -20,6 +20,7 @@ use crate::seal;
 use crate::store::record::State;
 use crate::store::status::Status;
 use crate::store::{Claim, Root};
+use crate::timings::timed;
 
 /// How a container is to be made, beside its configuration.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +51,7 @@ pub struct CreateOptions {
 /// Whatever of the configuration cannot be made; nothing of the container is left then.
 pub fn create(root: &Root, id: &ContainerId, opts: &CreateOptions) -> Result<()> {
     seal::ensure()?;
-    let bundle = Bundle::open(&opts.bundle, opts.config.as_deref())?;
+    let bundle = timed("read the bundle", || Bundle::open(&opts.bundle, opts.config.as_deref()))?;
     check_terminal_of(bundle.spec(), opts, true)?;
     let made = Making::begin(root, id, opts, &bundle, true)?;
     made.commit(opts)?.child.leave_at_gate()

@@ -22,6 +22,7 @@ use crate::prepare::prepare;
 use crate::seal;
 use crate::store::Root;
 use crate::store::status::Status;
+use crate::timings::timed;
 use crate::user::UserSpec;
 
 /// What is to be executed, and how. What is not given is as in the container's own process.
@@ -90,7 +91,8 @@ pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
     };
     let container =
         Container { init: (init.pid, init.start_time), namespaces: state.namespaces, rootfs: &state.rootfs };
-    let plan = plan(&spec, &process, container, &host::probe(&layout)?, &options).map_err(|e| invalid(e, opts))?;
+    let host = timed("look at the host", || host::probe(&layout))?;
+    let plan = timed("plan", || plan(&spec, &process, container, &host, &options)).map_err(|e| invalid(e, opts))?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }

@@ -18,6 +18,7 @@ use crate::rdt;
 use crate::store::process::Process as ProcessRecord;
 use crate::store::record::{Hooks, State, VERSION};
 use crate::store::{Claim, Root};
+use crate::timings::{span, timed};
 
 /// A container without a process: it is planned, its id is taken and its cgroup made. Dropped, both are given back.
 pub(super) struct Groundwork {
@@ -32,22 +33,18 @@ impl Groundwork {
     /// Takes the id, makes the cgroup and plans the start of the container in `bundle`.
     pub fn lay(root: &Root, id: &ContainerId, opts: &CreateOptions, bundle: &Bundle, gate: bool) -> Result<Groundwork> {
         let rootfs = bundle.rootfs()?;
-        let layout = Layout::detect()?;
-        let mut host = host::probe(&layout)?;
-        if opts.no_pivot {
-            host.kernel_mounts = host::kernel_mounts()?;
-        }
-        let claim = root.claim(id)?;
+        let (layout, host) = timed("look at the host", || look(opts))?;
+        let claim = timed("claim the id", || root.claim(id))?;
         let spec = match &opts.notify_socket {
             Some(_) => Cow::Owned(notify::amend(bundle.spec(), claim.entry().path())?),
             None => Cow::Borrowed(bundle.spec()),
         };
         claim.keep_config(bundle.config())?;
-        let cgroup = cgroup(&layout, &host, id, &spec, opts)?;
+        let cgroup = timed("make the cgroup", || cgroup(&layout, &host, id, &spec, opts))?;
         // Without delay: from here to the commit this record is all a `delete` has, should this process be killed.
         claim.begin(&record(id, bundle, rootfs.clone(), &Plan::default(), &cgroup))?;
         let options = plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup);
-        let plan = Plan::create(&spec, &host, &options)?;
+        let plan = timed("plan", || Plan::create(&spec, &host, &options))?;
         for warning in bundle.warnings().iter().chain(&plan.warnings) {
             tracing::warn!("{warning}");
         }
@@ -75,6 +72,7 @@ pub(super) fn commit(
     state: &State,
     pid_file: Option<&Path>,
 ) -> Result<()> {
+    let _span = span(|| "record the container".to_owned());
     if let Some(path) = pid_file {
         write_pid_file(path, state.init.pid)?;
     }
@@ -89,6 +87,16 @@ pub(super) fn commit(
         groups.keep();
     }
     Ok(())
+}
+
+/// What the machine is like, as far as it decides about the plan.
+pub(super) fn look(opts: &CreateOptions) -> Result<(Layout, Host)> {
+    let layout = Layout::detect()?;
+    let mut host = host::probe(&layout)?;
+    if opts.no_pivot {
+        host.kernel_mounts = host::kernel_mounts()?;
+    }
+    Ok((layout, host))
 }
 
 fn cgroup(layout: &Layout, host: &Host, id: &ContainerId, spec: &Spec, opts: &CreateOptions) -> Result<Created> {

@@ -15,6 +15,7 @@ use crate::launch::Child;
 use crate::notify::Notify;
 use crate::seal;
 use crate::store::Root;
+use crate::timings::timed;
 
 /// How `run` goes on once the program runs.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +33,7 @@ pub struct RunOptions {
 /// As of `create` and `start`; the container is then gone.
 pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions) -> Result<i32> {
     seal::ensure()?;
-    let bundle = Bundle::open(&opts.bundle, opts.config.as_deref())?;
+    let bundle = timed("read the bundle", || Bundle::open(&opts.bundle, opts.config.as_deref()))?;
     check_terminal_of(bundle.spec(), opts, run.detach)?;
     let terminal = bundle.spec().process().as_ref().and_then(|p| p.terminal()).unwrap_or(false);
     let terminal = if terminal && !run.detach { Some(Terminal::find()?) } else { None };
@@ -51,7 +52,7 @@ pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions
     if ended.is_err() || !run.detach {
         drop(child);
         if !run.keep {
-            delete(root, id, true)?;
+            timed("delete", || delete(root, id, true))?;
         }
     }
     ended
@@ -70,7 +71,9 @@ pub(super) fn attend(
     };
     exec(child)?;
     match signals {
-        Some(signals) => signals.stay(child.pid, &child.pidfd, console.as_mut()),
+        Some(signals) => {
+            timed("wait for the program to end", || signals.stay(child.pid, &child.pidfd, console.as_mut()))
+        }
         None => Ok(0),
     }
 }

@@ -14,6 +14,7 @@ use crate::notify::Notify;
 use crate::prepare::knock;
 use crate::store::Root;
 use crate::store::status::Status;
+use crate::timings::timed;
 
 /// Lets the created container `id` execute its program, and waits until it has. With `notify_socket`, where the service
 /// manager listens, it also waits for the container to be ready, if that was created to tell.
@@ -45,7 +46,7 @@ pub fn start(root: &Root, id: &ContainerId, notify_socket: Option<&OsStr>) -> Re
     // The socket's presence is the created state; from here on the container runs or has stopped.
     std::fs::remove_file(entry.gate()).context(|| format!("remove {}", entry.gate().display()))?;
     let (first, texts) = &state.after_gate;
-    launch::through_gate(connection, *first, texts)?;
+    timed("let the program run", || launch::through_gate(connection, *first, texts))?;
     hooks(HookKind::Poststart, &state.hooks.poststart, Status::Running)?;
     match (notify, state.init.alive()) {
         (Some(notify), Some(init)) => {
