@@ -71,14 +71,16 @@ pub struct History {
 }
 
 /// Docker writes null for what is empty.
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(input: D) -> Result<T, D::Error> {
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    input: D,
+) -> std::result::Result<T, D::Error> {
     Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
 impl Configuration {
     pub fn parse(bytes: &[u8]) -> Result<Configuration> {
-        let read: Configuration =
-            serde_json::from_slice(bytes).map_err(|error| Error::invalid(format!("parse image configuration: {error}")))?;
+        let read: Configuration = serde_json::from_slice(bytes)
+            .map_err(|error| Error::invalid(format!("parse image configuration: {error}")))?;
         match read.os.as_str() {
             "" | "linux" => Ok(read),
             os => Err(Error::invalid(format!("the image is for {os}, not for linux"))),
@@ -111,7 +113,9 @@ mod tests {
 
     #[test]
     fn what_is_no_configuration() {
-        for text in ["", "[]", "{\"os\":\"windows\"}", "{\"config\":{\"Env\":\"A=1\"}}", "{\"rootfs\":{\"diff_ids\":[\"x\"]}}"] {
+        for text in
+            ["", "[]", "{\"os\":\"windows\"}", "{\"config\":{\"Env\":\"A=1\"}}", "{\"rootfs\":{\"diff_ids\":[\"x\"]}}"]
+        {
             assert!(Configuration::parse(text.as_bytes()).is_err(), "{text}");
         }
     }

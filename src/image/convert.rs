@@ -65,8 +65,8 @@ pub fn convert(
     machine: Machine,
     bundle: &Path,
 ) -> Result<Converted> {
-    let mut config: Value =
-        serde_json::from_str(BASE).map_err(|error| Error::invalid(format!("parse the default configuration: {error}")))?;
+    let mut config: Value = serde_json::from_str(BASE)
+        .map_err(|error| Error::invalid(format!("parse the default configuration: {error}")))?;
     let own = &image.config;
     let ids = accounts.find(options.user.as_deref().unwrap_or(&own.user))?;
     let capabilities = capabilities(options)?;

@@ -3,12 +3,21 @@
 //!
 //! `tar` reads what an image holds and refuses what is not well-formed, `unpack` applies it below a directory,
 //! `pipeline` does so while the bytes are hashed, `store` keeps what is complete and verified, `overlay` mounts it.
+//!
+//! `reference` says where an image is, `manifest` and `configuration` what it is, `convert` how it is run.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod compression;
+pub mod configuration;
+pub mod convert;
 pub mod digest;
 pub mod error;
+pub mod manifest;
+pub mod name;
+pub mod platform;
 pub mod progress;
+pub mod reference;
 pub mod store;
 
 pub use error::{Error, Result};

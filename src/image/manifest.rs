@@ -168,12 +168,16 @@ impl Document {
 impl Members {
     fn into_document(self, kind: Kind, stated: &str) -> Result<Document> {
         if self.schema_version != 2 || self.fs_layers.is_some() {
-            return Err(Error::invalid(format!("a manifest of schema {} is not supported, only 2", self.schema_version)));
+            return Err(Error::invalid(format!(
+                "a manifest of schema {} is not supported, only 2",
+                self.schema_version
+            )));
         }
         match (kind, self.config, self.layers, self.manifests) {
             (Kind::Manifest, Some(config), Some(layers), None) => {
                 let media_type = if stated.is_empty() { OCI_MANIFEST } else { stated }.to_owned();
-                let manifest = Manifest { schema_version: 2, media_type, config, layers, annotations: self.annotations };
+                let manifest =
+                    Manifest { schema_version: 2, media_type, config, layers, annotations: self.annotations };
                 manifest.check()?;
                 Ok(Document::Manifest(manifest))
             }
@@ -192,17 +196,23 @@ impl Manifest {
     fn check(&self) -> Result<()> {
         if !matches!(self.config.media_type.as_str(), OCI_CONFIG | DOCKER_CONFIG) {
             let media_type = &self.config.media_type;
-            return Err(Error::invalid(format!("its configuration is of type {media_type:?}: an artifact, not an image")));
+            return Err(Error::invalid(format!(
+                "its configuration is of type {media_type:?}: an artifact, not an image"
+            )));
         }
         if self.config.size > DOCUMENT_LIMIT {
             let size = self.config.size;
             return Err(Error::invalid(format!("a configuration of {size} bytes is larger than {DOCUMENT_LIMIT}")));
         }
         if self.layers.len() > LAYER_LIMIT {
-            return Err(Error::invalid(format!("an image of {} layers has more than {LAYER_LIMIT}", self.layers.len())));
+            return Err(Error::invalid(format!(
+                "an image of {} layers has more than {LAYER_LIMIT}",
+                self.layers.len()
+            )));
         }
         for layer in &self.layers {
-            Compression::of_media_type(&layer.media_type).map_err(|error| error.within(format!("layer {}", layer.digest)))?;
+            Compression::of_media_type(&layer.media_type)
+                .map_err(|error| error.within(format!("layer {}", layer.digest)))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
+use crate::error::{Error, Result};
 
 /// The registry a name without one means.
 const DEFAULT_HOST: &str = "docker.io";
@@ -16,10 +17,6 @@ pub struct Name {
     tag: Option<String>,
     digest: Option<Digest>,
 }
-
-/// It is not a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidName(&'static str);
 
 impl Name {
     /// The registry, with its port if it has one.
@@ -71,11 +68,12 @@ fn is_host(part: &str) -> bool {
 }
 
 impl FromStr for Name {
-    type Err = InvalidName;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Name, InvalidName> {
+    fn from_str(text: &str) -> Result<Name> {
+        let invalid = |problem: &str| Error::invalid(format!("invalid name of an image {text:?}: {problem}"));
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| InvalidName("it has an invalid digest"))?)),
+            Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| invalid("it has an invalid digest"))?)),
             None => (text, None),
         };
         let (host, rest) = match rest.split_once('/') {
@@ -87,16 +85,16 @@ impl FromStr for Name {
             None => (rest, None),
         };
         if path.is_empty() {
-            return Err(InvalidName("it has no name"));
+            return Err(invalid("it has no name"));
         }
         if !valid_host(host) {
-            return Err(InvalidName("it has an invalid host"));
+            return Err(invalid("it has an invalid host"));
         }
         if path.len() > 255 || !path.split('/').all(valid_component) {
-            return Err(InvalidName("a repository is made of lower-case letters, digits and single separators"));
+            return Err(invalid("a repository is made of lower-case letters, digits and single separators"));
         }
         if tag.is_some_and(|tag| !valid_tag(tag)) {
-            return Err(InvalidName("a tag is made of at most 128 letters, digits and the signs _ . -"));
+            return Err(invalid("a tag is made of at most 128 letters, digits and the signs _ . -"));
         }
         let host = if host == "index.docker.io" { DEFAULT_HOST } else { host };
         let official = host == DEFAULT_HOST && !path.contains('/');
@@ -148,14 +146,6 @@ impl fmt::Display for Name {
     }
 }
 
-impl fmt::Display for InvalidName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for InvalidName {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,8 +175,27 @@ mod tests {
     fn what_is_no_name() {
         let long = "a".repeat(300);
         let texts = [
-            "", ":v1", "Debian", "a b", "a:", "a:.x", "a//b", "/a", "a/", "-a", "a-", "a...b", "a___b", "a@", "a@sha256:12",
-            "../a", "host.x:99999/a", "-x.y/a", "x.y:/a", "a:b:c", &long,
+            "",
+            ":v1",
+            "Debian",
+            "a b",
+            "a:",
+            "a:.x",
+            "a//b",
+            "/a",
+            "a/",
+            "-a",
+            "a-",
+            "a...b",
+            "a___b",
+            "a@",
+            "a@sha256:12",
+            "../a",
+            "host.x:99999/a",
+            "-x.y/a",
+            "x.y:/a",
+            "a:b:c",
+            &long,
         ];
         for text in texts {
             assert!(text.parse::<Name>().is_err(), "{text:?}");

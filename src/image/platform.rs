@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// An operating system and a processor, in Go's words, as the image specification has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
@@ -17,10 +19,6 @@ pub struct Platform {
     #[serde(rename = "os.features", skip_serializing_if = "Option::is_none")]
     pub os_features: Option<Vec<String>>,
 }
-
-/// It is not `OS/ARCHITECTURE[/VARIANT]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidPlatform(String);
 
 impl Platform {
     /// The machine this runs on.
@@ -61,16 +59,19 @@ impl Platform {
 }
 
 impl FromStr for Platform {
-    type Err = InvalidPlatform;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Platform, InvalidPlatform> {
+    fn from_str(text: &str) -> Result<Platform> {
+        let invalid = || {
+            Error::invalid(format!("invalid platform {text:?}: must be OS/ARCHITECTURE[/VARIANT], like linux/arm64"))
+        };
         let mut parts = text.split('/').map(str::to_owned);
         let (Some(os), Some(architecture), variant, None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(InvalidPlatform(text.into()));
+            return Err(invalid());
         };
         if os.is_empty() || architecture.is_empty() || variant.as_deref() == Some("") {
-            return Err(InvalidPlatform(text.into()));
+            return Err(invalid());
         }
         let architecture = match architecture.as_str() {
             "x86_64" => "amd64".into(),
@@ -88,21 +89,15 @@ impl fmt::Display for Platform {
     }
 }
 
-impl fmt::Display for InvalidPlatform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid platform {:?}: must be OS/ARCHITECTURE[/VARIANT], like linux/arm64", self.0)
-    }
-}
-
-impl std::error::Error for InvalidPlatform {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn platforms() {
-        for (text, shown) in [("linux/amd64", "linux/amd64"), ("linux/arm/v7", "linux/arm/v7"), ("linux/x86_64", "linux/amd64")] {
+        for (text, shown) in
+            [("linux/amd64", "linux/amd64"), ("linux/arm/v7", "linux/arm/v7"), ("linux/x86_64", "linux/amd64")]
+        {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), shown);
         }
         for text in ["", "linux", "linux/", "/amd64", "linux/arm/", "linux/arm/v7/x"] {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::name::{InvalidName, Name};
+use crate::error::{Error, Result};
+use crate::name::Name;
 
 /// A place of an image, as the command line names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,13 +24,6 @@ pub enum Reference {
     Stream,
     /// Anything else: a name or an id in the local store.
     Stored(String),
-}
-
-/// It names no place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidReference {
-    text: String,
-    problem: String,
 }
 
 impl Reference {
@@ -60,16 +54,15 @@ impl Reference {
 }
 
 impl FromStr for Reference {
-    type Err = InvalidReference;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Reference, InvalidReference> {
-        let invalid = |problem: &str| InvalidReference { text: text.into(), problem: problem.into() };
-        let of_name = |error: InvalidName| invalid(&error.to_string());
+    fn from_str(text: &str) -> Result<Reference> {
+        let invalid = |problem: &str| Error::invalid(format!("invalid image {text:?}: {problem}"));
         if text == "-" {
             return Ok(Reference::Stream);
         }
         if let Some(name) = text.strip_prefix("docker://") {
-            return name.parse::<Name>().map(Name::tagged).map(Reference::Registry).map_err(of_name);
+            return name.parse::<Name>().map(Name::tagged).map(Reference::Registry);
         }
         let Some((transport, rest)) = text.split_once(':') else { return stored(text) };
         // A path ends at its first colon, as for skopeo and podman.
@@ -94,11 +87,8 @@ impl FromStr for Reference {
     }
 }
 
-fn stored(text: &str) -> Result<Reference, InvalidReference> {
-    match text.parse::<Name>() {
-        Ok(_) => Ok(Reference::Stored(text.into())),
-        Err(error) => Err(InvalidReference { text: text.into(), problem: error.to_string() }),
-    }
+fn stored(text: &str) -> Result<Reference> {
+    text.parse::<Name>().map(|_| Reference::Stored(text.into()))
 }
 
 impl fmt::Display for Reference {
@@ -119,21 +109,14 @@ impl fmt::Display for Reference {
     }
 }
 
-impl fmt::Display for InvalidReference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid image {:?}: {}", self.text, self.problem)
-    }
-}
-
-impl std::error::Error for InvalidReference {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn places() {
-        let layout = |dir: &str, name: Option<&str>| Reference::Layout { dir: dir.into(), name: name.map(str::to_owned) };
+        let layout =
+            |dir: &str, name: Option<&str>| Reference::Layout { dir: dir.into(), name: name.map(str::to_owned) };
         let cases = [
             ("oci:d", layout("d", None)),
             ("oci:/a/b:v1", layout("/a/b", Some("v1"))),
@@ -150,7 +133,9 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(text.parse::<Reference>().unwrap(), expected, "{text}");
         }
-        for text in ["", "oci:", "oci::x", "oci:d:", "docker-daemon:", "docker-daemon:--help", "dir:x", "docker://", "A b"] {
+        for text in
+            ["", "oci:", "oci::x", "oci:d:", "docker-daemon:", "docker-daemon:--help", "dir:x", "docker://", "A b"]
+        {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
         }
     }

@@ -38,10 +38,6 @@ pub struct EmptyBind {
     pub destination: String,
 }
 
-/// What `--volume` and `--network` do not understand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidOption(String);
-
 /// Fills in the list of mounts; the answer is those the caller has to make directories for.
 pub fn mounts(
     list: &mut Value,
@@ -120,23 +116,23 @@ fn inside(path: &str) -> Result<String> {
 }
 
 impl FromStr for Network {
-    type Err = InvalidOption;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Network, InvalidOption> {
+    fn from_str(text: &str) -> Result<Network> {
         match text.split_once(':') {
             None if text == "host" => Ok(Network::Host),
             None if text == "none" => Ok(Network::None),
             Some(("ns", path)) if path.starts_with('/') => Ok(Network::Namespace(path.into())),
-            _ => Err(InvalidOption(format!("network {text:?} must be host, none or ns:/PATH"))),
+            _ => Err(Error::invalid(format!("network {text:?} must be host, none or ns:/PATH"))),
         }
     }
 }
 
 impl FromStr for Volume {
-    type Err = InvalidOption;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Volume, InvalidOption> {
-        let invalid = |problem: &str| Err(InvalidOption(format!("volume {text:?}: {problem}")));
+    fn from_str(text: &str) -> Result<Volume> {
+        let invalid = |problem: &str| Err(Error::invalid(format!("volume {text:?}: {problem}")));
         let parts: Vec<_> = text.split(':').collect();
         let (source, destination, settings) = match parts.as_slice() {
             [destination] => (None, *destination, ""),
@@ -164,11 +160,3 @@ impl FromStr for Volume {
         Ok(Volume { source: source.map(PathBuf::from), destination: destination.into(), options })
     }
 }
-
-impl std::fmt::Display for InvalidOption {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for InvalidOption {}

@@ -76,7 +76,8 @@ const WITH: &[(&str, &str)] = &[
 ];
 
 /// Calls that exist but nobody here needs: they fail as forbidden, not as unknown.
-const REFUSED: &str = "add_key request_key keyctl userfaultfd io_uring_enter io_uring_register io_uring_setup nfsservctl
+const REFUSED: &str =
+    "add_key request_key keyctl userfaultfd io_uring_enter io_uring_register io_uring_setup nfsservctl
     swapon swapoff sysfs _sysctl uselib ustat vm86 vm86old modify_ldt create_module get_kernel_syms fanotify_mark";
 
 /// CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET.

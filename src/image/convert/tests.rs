@@ -146,7 +146,10 @@ fn what_an_image_may_not_say() {
 fn volumes() {
     let volume = |text: &str| text.parse::<Volume>().map(|volume| (volume.source, volume.destination, volume.options));
     let options = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-    assert_eq!(volume("/a:/b:ro,rslave").unwrap(), (Some("/a".into()), "/b".into(), options(&["rbind", "ro", "rslave"])));
+    assert_eq!(
+        volume("/a:/b:ro,rslave").unwrap(),
+        (Some("/a".into()), "/b".into(), options(&["rbind", "ro", "rslave"]))
+    );
     assert_eq!(volume("/b").unwrap(), (None, "/b".into(), options(&["rbind", "rprivate"])));
     for text in ["", "a:/b", "/a:b", "/a:/b:xyz", "/a:/b:ro:x"] {
         assert!(volume(text).is_err(), "{text}");

@@ -112,7 +112,8 @@ mod tests {
 
     fn find(spec: &str) -> Option<(u32, u32, Vec<u32>)> {
         let accounts = Accounts {
-            passwd: "root:x:0:0::/root:/bin/sh\nbroken\nweb:x:33:34::/:\n1000:x:0:0::/:\nbad:x:4294967296:0::/:\n".into(),
+            passwd: "root:x:0:0::/root:/bin/sh\nbroken\nweb:x:33:34::/:\n1000:x:0:0::/:\nbad:x:4294967296:0::/:\n"
+                .into(),
             group: "root:x:0:\nadm:x:4:web,root\nssl:x:110: web\nstaff:x:50:\nbad:x:-1:web\n".into(),
         };
         accounts.find(spec).ok().map(|ids| (ids.uid, ids.gid, ids.additional))
