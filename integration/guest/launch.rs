@@ -22,7 +22,7 @@ fn invalid(text: &str) -> io::Error {
 /// `launch WORD=VALUE… -- PROGRAM ARGUMENT…`: puts this process into a state and becomes the program.
 ///
 /// Words: `umask=OCTAL`, `open=FD:PATH` (kept open), `tty=PATH` (standard streams and controlling terminal),
-/// `nofile=N`, `cpus=N,N`, `groups=N,N`, `ignore=SIGNAL`, `v2=` (pure cgroup v2), `v1=` (without the v2 tree),
+/// `nofile=SOFT[:HARD]`, `cpus=N,N`, `groups=N,N`, `ignore=SIGNAL`, `v2=` (pure cgroup v2), `v1=` (without the v2 tree),
 /// `user=ID` (that user and group, no others), `bind=FROM:TO` (a mount only the program sees).
 ///
 /// # Errors
@@ -47,8 +47,8 @@ fn set(word: &str, value: &str) -> io::Result<Option<OwnedFd>> {
         "open" => return open_as(value).map(Some),
         "tty" => terminal(value)?,
         "nofile" => {
-            let limit = u64::from(number(value)?);
-            setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
+            let (soft, hard) = value.split_once(':').unwrap_or((value, value));
+            setrlimit(Resource::RLIMIT_NOFILE, number(soft)?.into(), number(hard)?.into())?;
         }
         "cpus" => {
             let mut set = nix::sched::CpuSet::new();

@@ -29,6 +29,10 @@ pub fn v2(name: &str, file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
 }
 
+fn there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 /// Creates a container with these resources and compares files of its v1 cgroups.
 fn reads(t: &Context, resources: Value, files: &[(&str, &str, &str)]) -> Container {
     let (bundle, name) = limited(t, resources);
@@ -64,6 +68,38 @@ pub const TESTS: &[Test] = &[
         let list = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path().join(&name));
         list.for_each(|path| ["a/b", "a", ""].iter().for_each(|below| drop(fs::remove_dir(path.join(below)))));
     }),
+    test("cgroups: parents of a create that was killed before it had a record go with delete", &[], |t| {
+        requires!(need::unified());
+        let (bundle, name) = limited(t, json!({}));
+        let theirs = unified().join(&name);
+        let ours = [theirs.join("a/b"), theirs.join("a")];
+        let bundle = bundle.patch(json!({"linux": {"cgroupsPath": format!("/{name}/a/b/c")}}));
+        bundle.save();
+        // What there is when the kill comes right after the cgroups are made.
+        let state = t.root().join(bundle.id());
+        fs::create_dir_all(&state).unwrap();
+        fs::copy(bundle.path().join("config.json"), state.join("config.json")).unwrap();
+        fs::write(state.join("cgroups.json"), json!(ours).to_string()).unwrap();
+        fs::create_dir_all(ours[0].join("c")).unwrap();
+        bundle.coracle().call(["delete", "--force"]).arg(state.file_name().unwrap()).run().ok();
+        let left = ours.iter().filter(|path| there(path)).count();
+        assert_eq!((left, there(&theirs), there(&state)), (0, true, false));
+        fs::remove_dir(theirs).unwrap();
+    })
+    .known(&[("runc", "keeps no such list")]),
+    test("cgroups: a create says which parents it is going to make", &[], |t| {
+        requires!(need::unified());
+        let (bundle, name) = limited(t, json!({}));
+        let container = bundle.patch(json!({"linux": {"cgroupsPath": format!("/{name}/a/b")}})).create();
+        let text = fs::read_to_string(t.root().join(container.id()).join("cgroups.json")).unwrap();
+        let listed: Vec<PathBuf> = serde_json::from_str(&text).unwrap();
+        for path in [unified().join(&name).join("a"), unified().join(&name)] {
+            assert!(listed.contains(&path), "{} is not in {text}", path.display());
+        }
+        container.call("delete").arg("--force").run().ok();
+        assert!(!listed.iter().any(|path| there(path)), "{text}");
+    })
+    .known(&[("runc", "keeps no such list")]),
     test("cgroups v1: pids", &[348, 227], |t| {
         requires!(need::v1("pids"));
         drop(reads(t, json!({"pids": {"limit": 27}}), &[("pids", "pids.max", "27")]));

@@ -72,6 +72,14 @@ pub const TESTS: &[Test] = &[
         output.code(137);
         container.call("delete").arg("--force").limit(Duration::from_secs(5)).run().ok();
     }),
+    test("hooks: open files are limited as the caller is", &[], |t| {
+        let hooks = bundle(t, every(t));
+        let container = hooks.with(t.coracle().launched("nofile=77:4096")).start();
+        for kind in &KINDS[..5] {
+            assert_eq!(fact(t, kind)["report"]["rlimits"]["RLIMIT_NOFILE"], json!([77, 4096]), "{kind}");
+        }
+        drop(container);
+    }),
     test("hooks: poststart comes with start, after the program began", &[155, 170, 171, 172, 214], |t| {
         let mut container = bundle(t, every(t)).create();
         assert!(!kinds(t).contains(&"poststart".to_owned()), "poststart ran at create");

@@ -119,6 +119,14 @@ pub const TESTS: &[Test] = &[
         }
     })
     .known(&[("runc", "takes the last of duplicates, and absent limits for 0")]),
+    test("process: open files are limited as the caller is", &[], |t| {
+        let coracle = t.coracle().launched("nofile=77:4096");
+        let bundle = process(t, json!({"rlimits": null})).with(coracle);
+        bundle.facts().is("/rlimits/RLIMIT_NOFILE", &json!([77, 4096]));
+        let mut container = bundle.args(&["/guest", "trap"]).start();
+        assert_eq!(container.line(), "ready");
+        container.exec(["/guest", "probe"]).facts().is("/rlimits/RLIMIT_NOFILE", &json!([77, 4096]));
+    }),
     test("process: the score of the out-of-memory killer", &[125, 126], |t| {
         process(t, json!({"oomScoreAdj": 321})).facts().is("/oom_score_adj", &json!(321));
         let bundle = t.bundle();

@@ -77,6 +77,17 @@ pub const TESTS: &[Test] = &[
         assert_eq!(container.wait(), 137);
         container.delete().ok();
     }),
+    test("rootless: without a state root of the user's own it is said what to do", &[], |t| {
+        let denied = t.path("denied");
+        fs::create_dir_all(denied.join("coracle")).unwrap();
+        fs::set_permissions(denied.join("coracle"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let coracle = t.coracle().launched(format!("bind={}:/run", denied.display()));
+        for verb in [&["list"][..], &["state", "x"]] {
+            let call = coracle.clone().launched(format!("user={USER}")).bare().args(["--log-format", "json"]);
+            call.args(verb).run().fails().stderr("XDG_RUNTIME_DIR");
+        }
+    })
+    .known(&[("runc", "gives the bare error")]),
     test("rootless: groups cannot be set without a range", &[], |t| {
         let bundle = bundle(t, &itself()).patch(json!({"process": {"user": {"additionalGids": [0]}}}));
         bundle.run().fails().stderr("additionalGids");

@@ -4,6 +4,7 @@
 use std::fs;
 
 use integration::{Container, Context, Test, test};
+use serde_json::json;
 
 const IN_A_ROW: usize = 500;
 const AT_ONCE: usize = 50;
@@ -50,6 +51,24 @@ pub const TESTS: &[Test] = &[
         all("delete", &["--force"]);
         assert_eq!(statuses(t), Vec::<String>::new());
         containers.iter_mut().for_each(|container| assert_eq!(container.wait(), 137));
+    }),
+    test("scale: more mounts than the caller may have open files", &[], |t| {
+        const MOUNTS: usize = 1200;
+        let source = t.path("source");
+        fs::create_dir(&source).unwrap();
+        let coracle = t.coracle().launched("nofile=100:4096");
+        let bundle = t.bundle().with(coracle).edit(|config| {
+            let mount = |i| json!({"destination": format!("/mnt/{i}"), "source": source, "options": ["bind"]});
+            config["mounts"].as_array_mut().unwrap().extend((0..MOUNTS).map(mount));
+        });
+        let facts = bundle.facts();
+        let ours = facts
+            .at("/mounts")
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|mount| mount["point"].as_str().is_some_and(|point| point.starts_with("/mnt/")));
+        assert_eq!(ours.count(), MOUNTS);
     }),
     test("scale: an engine's directories may be deeper than a socket address", &[224], |t| {
         let deep = t.path(&"d".repeat(150));

@@ -24,6 +24,7 @@ mod layout;
 mod location;
 mod nowhere;
 mod oom;
+mod parents;
 mod resources;
 mod restore;
 mod signal;
@@ -36,6 +37,7 @@ pub use error::{Error, Invalid, Result};
 pub use layout::{Layout, Mode};
 pub use location::{Location, SubCgroup};
 pub use oom::Oom;
+pub use parents::missing_parents;
 pub use resources::{Resources, resources};
 pub use stats::Stats;
 

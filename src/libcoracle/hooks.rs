@@ -20,6 +20,7 @@ use oci_spec::runtime::Hook;
 use serde_json::json;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::files;
 use crate::store::record::State;
 use crate::store::status::Status;
 use crate::timings;
@@ -66,6 +67,7 @@ fn run_one(kind: HookKind, hook: &Hook, state: &State, status: Status) -> Result
         .stdout(clone(&stdout)?)
         .stderr(clone(&stderr)?)
         .process_group(0);
+    files::restore(&mut command);
     let timeout = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     let status = match inside {
         true => wait(in_container(&mut command, state)?, timeout)?,

@@ -8,6 +8,7 @@ use coracle_plan::host::{CgroupMode, Hierarchy};
 use nix::unistd::{getegid, geteuid};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::files;
 
 /// CAP_CHECKPOINT_RESTORE, the last one that was added.
 const LAST_OF_5_9: u32 = 40;
@@ -24,7 +25,8 @@ pub fn probe(layout: &Layout) -> Result<Host> {
         capabilities: own,
         bounding: own_capabilities(caps::CapSet::Bounding)?,
         may_set_groups: std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"allow")),
-        hard_limits: std::array::from_fn(|i| coracle_sys::rlimit::hard(i as u32).unwrap_or(u64::MAX)),
+        hard_limits: std::array::from_fn(|i| coracle_sys::rlimit::own(i as u32).map_or(u64::MAX, |(_, hard)| hard)),
+        open_files: files::callers(),
         last_capability: last_capability(),
         cgroup: match layout.mode() {
             Mode::Absent => CgroupMode::None,

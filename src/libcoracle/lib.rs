@@ -12,6 +12,7 @@
 pub mod bundle;
 mod console;
 pub mod error;
+mod files;
 mod foreground;
 mod hooks;
 mod host;

@@ -22,9 +22,16 @@ const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 const GATE: &str = "start";
 const RESOURCES: &str = "resources.json";
+const PARENTS: &str = "cgroups.json";
+const TEMPORARY_PARENTS: &str = ".cgroups.json";
 const TEMPORARY_RECORD: &str = ".state.json";
 const TEMPORARY_CONFIG: &str = ".config.json";
 const TEMPORARY_RESOURCES: &str = ".resources.json";
+
+/// What the directory of a container holds, the record last.
+const ALWAYS: [&str; 5] = [GATE, CONFIG, TEMPORARY_CONFIG, TEMPORARY_RECORD, RECORD];
+/// What those of a few hold too: of nested cgroups that were not there, and of containers that were updated.
+const SELDOM: [&str; 4] = [PARENTS, TEMPORARY_PARENTS, RESOURCES, TEMPORARY_RESOURCES];
 
 /// The state directory of a runtime instance.
 #[derive(Debug, Clone)]
@@ -69,7 +76,7 @@ impl Root {
     /// [`Kind::AlreadyExists`] if the id is in use.
     pub fn claim(&self, id: &ContainerId) -> Result<Claim> {
         let make = |path: &Path, recursive| DirBuilder::new().mode(0o700).recursive(recursive).create(path);
-        make(&self.path, true).context(|| format!("create {}", self.path.display()))?;
+        make(&self.path, true).map_err(|error| self.refused("create", &error))?;
         let dir = self.dir(id);
         make(&dir, false).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
@@ -96,8 +103,18 @@ impl Root {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::new(Kind::NotFound, format!("container does not exist: {id}")))
             }
-            Err(error) => Err(Error::system(format!("find {}", path.display()), errno(&error))),
+            Err(error) => Err(self.refused("search", &error)),
         }
+    }
+
+    /// What to do about a state root that is not the caller's is not to be seen from the error.
+    fn refused(&self, verb: &str, error: &std::io::Error) -> Error {
+        let refused = Error::system(format!("{verb} {}", self.path.display()), errno(error));
+        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        if self.explicit || !denied || std::env::var_os("XDG_RUNTIME_DIR").is_some() {
+            return refused;
+        }
+        refused.with_hint("the containers of a user other than root are below $XDG_RUNTIME_DIR, which is not set: set it, or name a directory by --root")
     }
 
     /// The names of all entries, sorted; a missing root has none, unless somebody named it.
@@ -105,7 +122,7 @@ impl Root {
         let entries = match std::fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.explicit => return Ok(Vec::new()),
-            Err(error) => return Err(Error::system(format!("list {}", self.path.display()), errno(&error))),
+            Err(error) => return Err(self.refused("list", &error)),
         };
         let mut names: Vec<String> = entries
             .flatten()
@@ -188,6 +205,12 @@ impl Entry {
         std::fs::read(&path).context(|| format!("read {}", path.display()))
     }
 
+    /// The cgroups above the container's own that its creation set out to make.
+    pub fn parents(&self) -> Vec<PathBuf> {
+        let read = std::fs::read(self.path.join(PARENTS)).ok();
+        read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
     /// `linux.resources` as the last update left it, or `None` if there was none.
     pub fn resources(&self) -> Result<Option<Vec<u8>>> {
         let path = self.path.join(RESOURCES);
@@ -205,8 +228,8 @@ impl Entry {
     /// Whether all that is in the directory is this runtime's. Where there is no record, nothing else tells a container
     /// from a directory that `--root` was not meant for.
     pub fn is_ours(&self) -> bool {
-        let ours = [GATE, CONFIG, RECORD, RESOURCES, TEMPORARY_CONFIG, TEMPORARY_RECORD, TEMPORARY_RESOURCES];
-        let known = |name: &std::ffi::OsStr| ours.iter().any(|own| name == *own) || name == notify::DIRECTORY;
+        let known =
+            |name: &std::ffi::OsStr| ALWAYS.iter().chain(&SELDOM).any(|own| name == *own) || name == notify::DIRECTORY;
         let Ok(mut entries) = std::fs::read_dir(&self.path) else { return true };
         entries.all(|entry| entry.is_ok_and(|entry| known(&entry.file_name())))
     }
@@ -222,11 +245,10 @@ impl Entry {
         };
         // The record goes last: until then a `delete` that was cut short can be repeated.
         let forget = |name: &&str| gone(std::fs::remove_file(self.path.join(name)), &self.path.join(name));
-        [GATE, CONFIG, TEMPORARY_CONFIG, TEMPORARY_RECORD, RECORD].iter().try_for_each(forget)?;
+        ALWAYS.iter().try_for_each(forget)?;
         match std::fs::remove_dir(&self.path) {
-            // Few containers are ever updated.
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                [RESOURCES, TEMPORARY_RESOURCES].iter().try_for_each(forget)?;
+                SELDOM.iter().try_for_each(forget)?;
                 let notify = self.path.join(notify::DIRECTORY);
                 let _ = std::fs::remove_file(notify.join(notify::SOCKET));
                 let _ = std::fs::remove_dir(notify);
@@ -253,13 +275,20 @@ impl Claim {
         write(&self.entry.path, (CONFIG, TEMPORARY_CONFIG), config)
     }
 
+    /// Keeps which cgroups above the container's own are about to be made.
+    pub fn keep_parents(&self, parents: &[PathBuf]) -> Result<()> {
+        let json = serde_json::to_vec(parents);
+        let json = json.map_err(|e| Error::new(Kind::InvalidState, format!("write {PARENTS}: {e}")))?;
+        write(&self.entry.path, (PARENTS, TEMPORARY_PARENTS), &json)
+    }
+
     /// Writes down what a `delete` needs should this process be killed.
     pub fn begin(&self, state: &State) -> Result<()> {
         self.record(state)
     }
 
     /// Writes the record: from here on there is a container.
-    pub fn commit(mut self, state: &State) -> Result<()> {
+    pub fn commit(&mut self, state: &State) -> Result<()> {
         self.record(state)?;
         self.armed = false;
         Ok(())

@@ -17,6 +17,8 @@ pub struct Host {
     pub may_set_groups: bool,
     /// This process's hard limits, by number of the resource (getrlimit(2)).
     pub hard_limits: [u64; 16],
+    /// The soft and hard limit of open files this process was called with, if it has raised its own.
+    pub open_files: Option<(u64, u64)>,
     /// The highest capability the kernel knows.
     pub last_capability: u32,
     pub cgroup: CgroupMode,
@@ -59,6 +61,7 @@ impl Host {
             bounding: (1 << 41) - 1,
             may_set_groups: true,
             hard_limits: [u64::MAX; 16],
+            open_files: None,
             last_capability: 40,
             cgroup: CgroupMode::V2,
             apparmor: false,

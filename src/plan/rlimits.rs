@@ -17,7 +17,7 @@ pub struct Limits {
     pub raised: Vec<(Point, HostStep)>,
 }
 
-/// Sorts `process.rlimits`.
+/// Sorts `process.rlimits`, and adds what the process would otherwise have of the runtime's own.
 ///
 /// # Errors
 /// A type given twice; a soft limit above the hard one.
@@ -34,6 +34,10 @@ pub fn all(process: &Process, host: &Host) -> Result<Limits> {
         } else {
             limits.own.push(Step::Rlimit { name, resource, soft, hard });
         }
+    }
+    if let (Some((soft, hard)), false) = (host.open_files, list.iter().any(|l| l.typ() == Type::RlimitNofile)) {
+        let resource = number(Type::RlimitNofile);
+        limits.own.push(Step::Rlimit { name: Type::RlimitNofile.to_string(), resource, soft, hard });
     }
     Ok(limits)
 }

@@ -20,11 +20,11 @@ pub fn set(pid: Pid, resource: u32, soft: u64, hard: u64) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_prlimit64, pid.as_raw(), resource, limit.as_ptr(), old) }).map(drop)
 }
 
-/// The hard limit of `resource` of the calling process.
-pub fn hard(resource: u32) -> Result<u64> {
+/// The soft and the hard limit of `resource` of the calling process.
+pub fn own(resource: u32) -> Result<(u64, u64)> {
     let mut limit = [0u64; 2];
     let new = std::ptr::null::<u64>();
     // SAFETY: the old limit is valid for writes and has the layout of struct rlimit64; no new one is given.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new, limit.as_mut_ptr()) })?;
-    Ok(limit[1])
+    Ok((limit[0], limit[1]))
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::{Errno, check, creds};
+use crate::{Errno, check, creds, rlimit};
 
 /// Makes `command` join the namespaces `flags` (`CLONE_NEW*`) of the process behind `pidfd` before it executes
 /// (setns(2) with a pidfd, Linux 5.8), and become root there when one of them is a user namespace.
@@ -28,4 +28,11 @@ pub fn join_before_exec(command: &mut Command, pidfd: OwnedFd, flags: i32) {
     };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(join) };
+}
+
+/// Gives `command` a soft and a hard limit of `resource` (getrlimit(2)) before it executes.
+pub fn limit_before_exec(command: &mut Command, resource: u32, soft: u64, hard: u64) {
+    let limit = move || Ok(rlimit::set_own(resource, soft, hard)?);
+    // SAFETY: the closure makes one system call; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(limit) };
 }

@@ -121,7 +121,14 @@ impl Making {
 
     /// Records the container and tells the caller its process; from here on `delete` removes it.
     pub fn commit(self, opts: &CreateOptions) -> Result<Made> {
-        commit(self.claim, self.cgroup, self.rdt, &self.state, opts.pid_file.as_deref())?;
-        Ok(Made { child: self.child, plan: self.plan, state: self.state })
+        let Making { child, plan, state, cgroup, rdt, claim } = self;
+        match commit(claim, cgroup, rdt, &state, opts.pid_file.as_deref()) {
+            Ok(()) => Ok(Made { child, plan, state }),
+            Err(error) => {
+                drop(child);
+                hooks::run_all(HookKind::Poststop, &state.hooks.poststop, &state, Status::Stopped);
+                Err(error)
+            }
+        }
     }
 }

@@ -57,10 +57,11 @@ fn remove_cgroups(entry: &Entry, id: &ContainerId) -> Result<()> {
     // Cgroups with processes are somebody else's.
     let created = coracle_cgroup::create(&Layout::detect()?, Driver::Cgroupfs, id.as_ref(), path, true);
     let Ok(cgroup) = created else { return Ok(()) };
-    for path in cgroup.location().paths().values() {
+    let parents = entry.parents();
+    for path in cgroup.location().paths().values().chain(&parents) {
         match std::fs::remove_dir(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            // Joined controllers are one directory under several names; one that is in use was not made here.
+            // Joined controllers are one directory under several names; one that is in use is somebody else's too.
             other => other
                 .or_else(|error| if error.raw_os_error() == Some(libc::EBUSY) { Ok(()) } else { Err(error) })
                 .context(|| format!("remove {}", path.display()))?,

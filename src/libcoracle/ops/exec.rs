@@ -13,6 +13,7 @@ use super::run::attend;
 use crate::bundle;
 use crate::console::Terminal;
 use crate::error::{Context, Error, Kind, Result};
+use crate::files;
 use crate::foreground::Signals;
 use crate::host;
 use crate::id::ContainerId;
@@ -72,6 +73,7 @@ pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
     let mut signals = if opts.detach { None } else { Some(Signals::catch(false)?) };
 
     let layout = Layout::detect()?;
+    files::raise()?;
     let init = state.init;
     let cgroup = coracle_cgroup::open(&state.cgroup.below(&opts.cgroups)?)?;
     let current = || Ok(coracle_cgroup::current(&layout, init.pid())?);

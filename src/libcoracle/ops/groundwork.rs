@@ -11,6 +11,7 @@ use oci_spec::runtime::Spec;
 use super::create::CreateOptions;
 use crate::bundle::Bundle;
 use crate::error::{Context, Error, Kind, Result};
+use crate::files;
 use crate::host;
 use crate::id::ContainerId;
 use crate::notify;
@@ -33,6 +34,7 @@ impl Groundwork {
     /// Takes the id, makes the cgroup and plans the start of the container in `bundle`.
     pub fn lay(root: &Root, id: &ContainerId, opts: &CreateOptions, bundle: &Bundle, gate: bool) -> Result<Groundwork> {
         let rootfs = bundle.rootfs()?;
+        files::raise()?;
         let (layout, host) = timed("look at the host", || look(opts))?;
         let claim = timed("claim the id", || root.claim(id))?;
         let spec = match &opts.notify_socket {
@@ -40,7 +42,7 @@ impl Groundwork {
             None => Cow::Borrowed(bundle.spec()),
         };
         claim.keep_config(bundle.config())?;
-        let cgroup = timed("make the cgroup", || cgroup(&layout, &host, id, &spec, opts))?;
+        let cgroup = timed("make the cgroup", || cgroup(&layout, &host, &claim, id, &spec, opts))?;
         // Without delay: from here to the commit this record is all a `delete` has, should this process be killed.
         claim.begin(&record(id, bundle, rootfs.clone(), &Plan::default(), &cgroup))?;
         let options = plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup);
@@ -66,7 +68,7 @@ impl Groundwork {
 
 /// Records the container and writes its process to the pid file; from here on `delete` removes it.
 pub(super) fn commit(
-    claim: Claim,
+    mut claim: Claim,
     cgroup: Created,
     rdt: Option<rdt::Created>,
     state: &State,
@@ -99,10 +101,23 @@ pub(super) fn look(opts: &CreateOptions) -> Result<(Layout, Host)> {
     Ok((layout, host))
 }
 
-fn cgroup(layout: &Layout, host: &Host, id: &ContainerId, spec: &Spec, opts: &CreateOptions) -> Result<Created> {
+fn cgroup(
+    layout: &Layout,
+    host: &Host,
+    claim: &Claim,
+    id: &ContainerId,
+    spec: &Spec,
+    opts: &CreateOptions,
+) -> Result<Created> {
     let driver = if opts.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs };
     let rootless = opts.rootless.unwrap_or(host.euid != 0 || host.in_userns);
     let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_deref());
+    if driver == Driver::Cgroupfs {
+        let parents = coracle_cgroup::missing_parents(layout, id.as_ref(), path)?;
+        if !parents.is_empty() {
+            claim.keep_parents(&parents)?;
+        }
+    }
     Ok(coracle_cgroup::create(layout, driver, id.as_ref(), path, rootless)?)
 }
 
