@@ -1,7 +1,7 @@
 //! Small things a container process can be told to do. Each prints one line or says why it could not.
 
 use std::fs;
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, ExitCode};
@@ -45,6 +45,8 @@ pub fn perform(word: &str, args: &[String]) -> io::Result<ExitCode> {
         "alloc" => alloc(args)?,
         "burn" => burn(args)?,
         "fork" => fork(args)?,
+        "pull" => pull(args)?,
+        "huge" => sys::huge_pages(argument(args, 0)?)?,
         "daemon" => daemon(args)?,
         "notify" => notify(args)?,
         "grab" => crate::spy::grab(args)?,
@@ -176,6 +178,17 @@ fn alloc(args: &[String]) -> io::Result<()> {
     let memory = vec![1u8; argument(args, 0)?];
     println!("touched {}", std::hint::black_box(&memory).iter().map(|byte| usize::from(*byte)).sum::<usize>());
     Ok(())
+}
+
+/// `pull PATH BYTES`: reads that much from the device itself.
+fn pull(args: &[String]) -> io::Result<()> {
+    const BLOCK: usize = 1 << 16;
+    let mut file = fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(argument::<String>(args, 0)?)?;
+    // The device reads to addresses of its own granularity.
+    let mut memory = vec![0u8; 2 * BLOCK];
+    let begin = memory.as_ptr().align_offset(BLOCK);
+    let block = memory.get_mut(begin..begin + BLOCK).ok_or(ErrorKind::InvalidInput)?;
+    (0..argument::<usize>(args, 1)? / BLOCK).try_for_each(|_| file.read_exact(block))
 }
 
 /// `burn SECONDS`: of processor time.

@@ -91,6 +91,22 @@ pub fn mempolicy() -> io::Result<(i32, Vec<u32>)> {
     Ok((mode, (0..1024u32).filter(|node| nodes[*node as usize / 64] & 1 << (node % 64) != 0).collect()))
 }
 
+/// Has that many bytes of huge pages, and touches the first.
+///
+/// # Errors
+/// The errno of mmap(2), ENOMEM when they cannot be reserved.
+pub fn huge_pages(bytes: usize) -> io::Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice.
+    let memory = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping is at least a page long, writable, and nobody else's.
+    unsafe { memory.cast::<u8>().write_volatile(1) };
+    Ok(())
+}
+
 /// Rows and columns of a terminal.
 ///
 /// # Errors

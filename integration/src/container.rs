@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::call::{Call, Running};
+use crate::cgroup::Cgroup;
 use crate::output::Output;
 use crate::runtime::Coracle;
 
@@ -51,6 +52,12 @@ impl Container {
     #[track_caller]
     pub fn pid(&self) -> i32 {
         self.pid.expect("a container with a process")
+    }
+
+    /// The cgroup of its first process.
+    #[track_caller]
+    pub fn cgroup(&self) -> Cgroup {
+        Cgroup::of(self.pid())
     }
 
     /// A call of a verb with the id after it, to be completed.

@@ -42,6 +42,26 @@ pub mod need {
         met(there(format!("/sys/fs/cgroup/{controller}/cgroup.procs")), format!("no cgroup v1 controller {controller}"))
     }
 
+    /// A controller, by v1's name of it, is there in the version of cgroups that the host has.
+    pub fn controller(name: &str) -> Result<(), String> {
+        match (crate::Cgroup::is_v2(), name) {
+            (false, _) => v1(name),
+            (true, "devices") => Ok(()),
+            (true, "blkio") => v2("io"),
+            (true, _) => v2(name),
+        }
+    }
+
+    /// systemd is the first process, and the host has cgroup v2 alone.
+    pub fn systemd() -> Result<(), String> {
+        met(there("/run/systemd/system") && crate::Cgroup::is_v2(), "no systemd with cgroup v2")
+    }
+
+    /// Settings of the whole machine may be changed, as in hack/guest.
+    pub fn disposable() -> Result<(), String> {
+        met(std::env::var_os("DISPOSABLE").is_some(), "changes the machine, so needs DISPOSABLE")
+    }
+
     /// A cgroup v2 controller can be had in a plain v2 tree.
     pub fn v2(controller: &str) -> Result<(), String> {
         let lists = ["/sys/fs/cgroup/unified/cgroup.controllers", "/sys/fs/cgroup/cgroup.controllers"];

@@ -6,6 +6,7 @@
 
 mod bundle;
 mod call;
+mod cgroup;
 mod container;
 mod coverage;
 mod host;
@@ -21,6 +22,7 @@ mod terminal;
 
 pub use bundle::Bundle;
 pub use call::{Call, Running};
+pub use cgroup::Cgroup;
 pub use container::Container;
 pub use host::{Skip, need, skip};
 pub use json::{Facts, merge};

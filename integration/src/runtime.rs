@@ -13,13 +13,15 @@ pub struct Coracle {
     root: PathBuf,
     temporary: PathBuf,
     launch: Vec<String>,
+    options: Vec<String>,
 }
 
 impl Coracle {
     /// The program with the given state directory, called from `temporary`, which is also its TMPDIR.
     pub fn new(program: &Path, guest: &Path, root: &Path, temporary: &Path) -> Coracle {
-        let launch = Vec::new();
-        Coracle { program: program.into(), guest: guest.into(), root: root.into(), temporary: temporary.into(), launch }
+        let (launch, options) = (Vec::new(), Vec::new());
+        let (program, guest) = (program.into(), guest.into());
+        Coracle { program, guest, root: root.into(), temporary: temporary.into(), launch, options }
     }
 
     /// The same in a state that `guest launch` brings about, for every call.
@@ -31,6 +33,17 @@ impl Coracle {
     /// The same in a private mount namespace in which /sys/fs/cgroup is a plain cgroup v2 tree.
     pub fn v2(self) -> Coracle {
         self.launched("v2=")
+    }
+
+    /// The same with a further global option, for every call.
+    pub fn option(mut self, option: impl Into<String>) -> Coracle {
+        self.options.push(option.into());
+        self
+    }
+
+    /// The same with systemd making the cgroups.
+    pub fn systemd(self) -> Coracle {
+        self.option("--systemd-cgroup")
     }
 
     /// Its state directory.
@@ -45,7 +58,7 @@ impl Coracle {
 
     /// A call with `--root` given.
     pub fn call<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Call {
-        self.bare().arg("--root").arg(&self.root).args(args)
+        self.bare().arg("--root").arg(&self.root).args(&self.options).args(args)
     }
 
     /// A call without any argument.

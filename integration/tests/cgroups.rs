@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use integration::{Bundle, Container, Context, Test, need, requires, test};
+use integration::{Bundle, Context, Test, need, requires, test};
 use serde_json::{Value, json};
 
 /// A bundle whose cgroup is `/NAME`, with these resources.
@@ -31,16 +31,6 @@ pub fn v2(name: &str, file: &str) -> String {
 
 fn there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
-}
-
-/// Creates a container with these resources and compares files of its v1 cgroups.
-fn reads(t: &Context, resources: Value, files: &[(&str, &str, &str)]) -> Container {
-    let (bundle, name) = limited(t, resources);
-    let container = bundle.create();
-    for (controller, file, value) in files {
-        assert_eq!(&v1(controller, &name, file), value, "{file}");
-    }
-    container
 }
 
 pub const TESTS: &[Test] = &[
@@ -100,90 +90,6 @@ pub const TESTS: &[Test] = &[
         assert!(!listed.iter().any(|path| there(path)), "{text}");
     })
     .known(&[("runc", "keeps no such list")]),
-    test("cgroups v1: pids", &[348, 227], |t| {
-        requires!(need::v1("pids"));
-        drop(reads(t, json!({"pids": {"limit": 27}}), &[("pids", "pids.max", "27")]));
-        drop(reads(t, json!({"pids": {"limit": -1}}), &[("pids", "pids.max", "max")]));
-        let (bundle, _) = limited(t, json!({"pids": {"limit": 3}}));
-        let output = bundle.args(&["/guest", "fork", "10"]).run();
-        output.ok().stdout("Try again");
-    }),
-    test("cgroups v1: memory", &[320, 321, 325, 328], |t| {
-        requires!(need::v1("memory"));
-        let memory = json!({"limit": 33_554_432, "reservation": 16_777_216, "swappiness": 30});
-        let files = [
-            ("memory", "memory.limit_in_bytes", "33554432"),
-            ("memory", "memory.soft_limit_in_bytes", "16777216"),
-            ("memory", "memory.swappiness", "30"),
-        ];
-        drop(reads(t, json!({"memory": memory}), &files));
-        let (bundle, name) = limited(t, json!({"memory": {"limit": -1}}));
-        let container = bundle.create();
-        assert!(v1("memory", &name, "memory.limit_in_bytes").len() > 15);
-        drop(container);
-    }),
-    test("cgroups v1: the out-of-memory killer can be turned off", &[326], |t| {
-        requires!(need::v1("memory"));
-        let (bundle, name) = limited(t, json!({"memory": {"limit": 33_554_432, "disableOOMKiller": true}}));
-        let container = bundle.create();
-        assert!(v1("memory", &name, "memory.oom_control").contains("oom_kill_disable 1"));
-        drop(container);
-    }),
-    test("cgroups v1: memory and swap", &[322], |t| {
-        requires!(need::v1("memory"));
-        requires!(need::path("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"));
-        let files =
-            [("memory", "memory.memsw.limit_in_bytes", "67108864"), ("memory", "memory.limit_in_bytes", "33554432")];
-        drop(reads(t, json!({"memory": {"limit": 33_554_432, "swap": 67_108_864}}), &files));
-        let (bundle, _) = limited(t, json!({"memory": {"limit": 33_554_432, "swap": 16_777_216}}));
-        bundle.run().fails();
-    }),
-    test("cgroups v1: too much memory is death", &[320], |t| {
-        requires!(need::v1("memory"));
-        let (bundle, _) = limited(t, json!({"memory": {"limit": 16_777_216}}));
-        bundle.args(&["/guest", "alloc", "67108864"]).run().code(137);
-    }),
-    test("cgroups v1: cpu", &[330, 331, 332, 335, 336], |t| {
-        requires!(need::v1("cpu"));
-        let cpu = json!({"shares": 512, "quota": 40000, "period": 80000, "cpus": "0", "mems": "0"});
-        let files = [
-            ("cpu", "cpu.shares", "512"),
-            ("cpu", "cpu.cfs_quota_us", "40000"),
-            ("cpu", "cpu.cfs_period_us", "80000"),
-            ("cpuset", "cpuset.cpus", "0"),
-            ("cpuset", "cpuset.mems", "0"),
-        ];
-        drop(reads(t, json!({"cpu": cpu}), &files));
-        let (bundle, _) = limited(t, json!({"cpu": {"cpus": "0"}}));
-        bundle.args(&["/guest", "probe"]).facts().is("/affinity", &json!([0]));
-        let (bundle, _) = limited(t, json!({"cpu": {"cpus": "4711"}}));
-        bundle.run().fails();
-    }),
-    test("cgroups v1: cpu burst and idle", &[337, 338, 339], |t| {
-        requires!(need::v1("cpu"));
-        requires!(need::path("/sys/fs/cgroup/cpu/cpu.stat"));
-        let cpu = json!({"quota": 40000, "period": 80000, "burst": 20000});
-        drop(reads(t, json!({"cpu": cpu}), &[("cpu", "cpu.cfs_burst_us", "20000")]));
-        drop(reads(t, json!({"cpu": {"idle": 1}}), &[("cpu", "cpu.idle", "1")]));
-    })
-    .known(&[("runc 1.1", "does not know burst and idle")]),
-    test("cgroups v1: block devices", &[340, 343], |t| {
-        requires!(need::v1("blkio"));
-        requires!(need::path("/sys/fs/cgroup/blkio/blkio.throttle.read_bps_device"));
-        requires!(need::path("/sys/block/loop0"));
-        let device = |rate: u32| json!([{"major": 7, "minor": 0, "rate": rate}]);
-        let block = json!({
-            "throttleReadBpsDevice": device(1_000_000), "throttleWriteBpsDevice": device(2_000_000),
-            "throttleReadIOPSDevice": device(100), "throttleWriteIOPSDevice": device(200),
-        });
-        let files = [
-            ("blkio", "blkio.throttle.read_bps_device", "7:0 1000000"),
-            ("blkio", "blkio.throttle.write_bps_device", "7:0 2000000"),
-            ("blkio", "blkio.throttle.read_iops_device", "7:0 100"),
-            ("blkio", "blkio.throttle.write_iops_device", "7:0 200"),
-        ];
-        drop(reads(t, json!({"blockIO": block}), &files));
-    }),
     test("cgroups v1: unified settings are refused", &[356], |t| {
         requires!(need::v1("pids"));
         let (bundle, _) = limited(t, json!({"unified": {"cgroup.max.depth": "3"}}));
@@ -242,15 +148,6 @@ pub const TESTS: &[Test] = &[
             bundle.with(t.coracle().v2()).run().fails();
         }
     }),
-    test("cgroups v2: needed controllers are enabled", &[344, 345, 352], |t| {
-        requires!(need::v2("hugetlb"));
-        let (bundle, name) = limited(t, json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}]}));
-        let container = bundle.with(t.coracle().v2()).create();
-        assert_eq!(v2(&name, "hugetlb.2MB.max"), "4194304");
-        assert_eq!(v2(&name, "hugetlb.2MB.rsvd.max"), "4194304");
-        drop(container);
-    })
-    .known(&[("runc 1.1", "does not limit reservations")]),
     test("cgroups v2: what has no counterpart is refused", &[355], |t| {
         requires!(need::unified());
         let (bundle, _) = limited(t, json!({"memory": {"swappiness": 10}}));

@@ -15,6 +15,7 @@ mod exec_more;
 mod features;
 mod hooks;
 mod lifecycle;
+mod limits;
 mod mounts;
 mod namespaces;
 mod network;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         paths::TESTS,
         terminals::TESTS,
         cgroups::TESTS,
+        limits::TESTS,
         network::TESTS,
         pause::TESTS,
         ps::TESTS,

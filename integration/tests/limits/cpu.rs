@@ -1,0 +1,109 @@
+//! Limits on processor time.
+
+use std::time::Duration;
+
+use integration::{Cgroup, Context, need, requires};
+use serde_json::json;
+
+use super::{Driver, Limited, tried};
+
+pub fn quota(t: &Context, driver: Driver) {
+    requires!(need::controller("cpu"));
+    let limits = |quota: i64, period: u64| json!({"cpu": {"quota": quota, "period": period}});
+    let limited = Limited::new(t, driver, limits(10_000, 50_000));
+    limited
+        .cgroup
+        .holds(&[("cpu.cfs_quota_us", "10000"), ("cpu.cfs_period_us", "50000")], &[("cpu.max", "10000 50000")]);
+    let throttled = || limited.cgroup.number("cpu.stat", "nr_throttled");
+    let before = limited.used();
+    limited.does(&["burn", "0.6"]).ok();
+    let used = limited.used() - before;
+    assert!(throttled() > 3 && used < Duration::from_millis(400), "{} times, {used:?}", throttled());
+    limited.update(&limits(20_000, 100_000)).ok();
+    limited
+        .cgroup
+        .holds(&[("cpu.cfs_quota_us", "20000"), ("cpu.cfs_period_us", "100000")], &[("cpu.max", "20000 100000")]);
+    limited.update(&json!({"cpu": {"quota": -1}})).ok();
+    limited.cgroup.holds(&[("cpu.cfs_quota_us", "-1")], &[("cpu.max", "max 100000")]);
+    let last = throttled();
+    limited.does(&["burn", "0.3"]).ok();
+    assert_eq!(throttled(), last);
+}
+
+pub fn shares(t: &Context, driver: Driver) {
+    requires!(need::controller("cpu"));
+    let limits = |shares: u64| json!({"cpu": {"shares": shares}});
+    let on_one = |shares| json!({"cpu": {"shares": shares, "cpus": "0"}});
+    let holds =
+        |limited: &Limited, v1: &str, v2: &str| limited.cgroup.holds(&[("cpu.shares", v1)], &[("cpu.weight", v2)]);
+    let one = |shares| {
+        Limited::new(t, driver, if need::controller("cpuset").is_ok() { on_one(shares) } else { limits(shares) })
+    };
+    let (heavy, light) = (one(10_240), one(128));
+    holds(&heavy, "10240", "639");
+    holds(&light, "128", "21");
+    // While both want all of a processor.
+    let race = |first: &Limited, second: &Limited| {
+        second.container.exec_detached(&[], &["/guest", "burn", "4"]);
+        first.container.exec_detached(&[], &["/guest", "burn", "4"]);
+        let before = (first.used(), second.used());
+        std::thread::sleep(Duration::from_millis(900));
+        let (first, second) = (first.used() - before.0, second.used() - before.1);
+        assert!(first > 3 * second, "{first:?} against {second:?}");
+    };
+    race(&heavy, &light);
+    heavy.update(&limits(128)).ok();
+    light.update(&limits(10_240)).ok();
+    holds(&heavy, "128", "21");
+    holds(&light, "10240", "639");
+    race(&light, &heavy);
+}
+
+pub fn idle(t: &Context, driver: Driver) {
+    requires!(need::controller("cpu"));
+    let limited =
+        Limited::new(t, driver, json!({"cpu": {"idle": 1, "quota": 40_000, "period": 80_000, "burst": 20_000}}));
+    limited
+        .cgroup
+        .holds(&[("cpu.idle", "1"), ("cpu.cfs_burst_us", "20000")], &[("cpu.idle", "1"), ("cpu.max.burst", "20000")]);
+    limited.update(&json!({"cpu": {"idle": 0, "burst": 10_000}})).ok();
+    limited
+        .cgroup
+        .holds(&[("cpu.idle", "0"), ("cpu.cfs_burst_us", "10000")], &[("cpu.idle", "0"), ("cpu.max.burst", "10000")]);
+    limited.update(&json!({"cpu": {"burst": 90_000}})).fails();
+    limited.update(&json!({"cpu": {"idle": 2}})).fails();
+}
+
+pub fn cpuset(t: &Context, driver: Driver) {
+    requires!(need::controller("cpuset"));
+    let limits = |cpus: &str| json!({"cpu": {"cpus": cpus, "mems": "0"}});
+    let limited = Limited::new(t, driver, limits("0"));
+    let holds = |cpus: &str| {
+        let both = [("cpuset.cpus", cpus), ("cpuset.mems", "0")];
+        limited.cgroup.holds(&both, &both);
+    };
+    let seen = || limited.does(&["probe"]).facts().at("/affinity").clone();
+    holds("0");
+    assert_eq!(seen(), json!([0]));
+    limited.update(&limits("4711")).fails();
+    holds("0");
+    requires!(need::processors(1));
+    limited.update(&limits("1")).ok();
+    holds("1");
+    assert_eq!(seen(), json!([1]));
+    limited.update(&limits("0-1")).ok();
+    assert_eq!(seen(), json!([0, 1]));
+}
+
+pub fn realtime(t: &Context, driver: Driver) {
+    if Cgroup::is_v2() {
+        let refused = tried(t, driver, json!({"cpu": {"realtimeRuntime": 5000}}));
+        refused.fails().stderr("realtime");
+        return;
+    }
+    requires!(need::path("/sys/fs/cgroup/cpu/cpu.rt_runtime_us"));
+    let limited = Limited::new(t, driver, json!({"cpu": {"realtimeRuntime": 5000, "realtimePeriod": 500_000}}));
+    limited.cgroup.holds(&[("cpu.rt_runtime_us", "5000"), ("cpu.rt_period_us", "500000")], &[]);
+    limited.update(&json!({"cpu": {"realtimeRuntime": 4000, "realtimePeriod": 400_000}})).ok();
+    limited.cgroup.holds(&[("cpu.rt_runtime_us", "4000"), ("cpu.rt_period_us", "400000")], &[]);
+}
