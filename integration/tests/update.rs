@@ -201,7 +201,7 @@ pub const TESTS: &[Test] = &[
         from_stdin(t, &container, &asked).fails().stderr("rejecting memory limit");
         memory(&cgroup, "33554432", "1048576");
     })
-    .known(&[("runc 1.1.5", "leaves it to the kernel on v1")]),
+    .known(&[("runc 1.1", "leaves it to the kernel")]),
     test("update: rules for devices stay", &[], |t| {
         requires!(need::v1("devices"));
         let (container, cgroup) = running(t, json!({"devices": [{"allow": false, "access": "rwm"}]}));
