@@ -154,7 +154,7 @@ by_both_drivers! {
     "memory", &[320, 321, 328, 227], &[], memory::memory;
     "too much memory of its own is the container's death", &[320], &[], memory::own_memory;
     "swap", &[322], &[], memory::swap;
-    "swappiness and no killer", &[325, 326, 355], &[("runc 1.1.15", "ignores them on v2")], memory::swappiness;
+    "swappiness and no killer", &[325, 326, 355], &[("runc 1.1", "does not update them, and ignores them on v2")], memory::swappiness;
     "huge pages", &[344, 345, 352], &[("runc 1.1", "does not limit reservations")], memory::huge_pages;
     "processes", &[348, 227], &[], pids;
     "processor time", &[331, 332], &[], cpu::quota;
