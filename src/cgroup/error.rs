@@ -52,7 +52,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A resource limit that cannot be applied as it is written, or not on this host.
+/// A resource limit, or an annotation about cgroups, that cannot be applied as it is written, or not on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     /// Where in the configuration: a JSON pointer such as `/linux/resources/cpu/shares`.
@@ -64,6 +64,10 @@ pub struct Invalid {
 impl Invalid {
     pub(crate) fn new(field: &str, problem: impl Into<String>) -> Invalid {
         Invalid { pointer: format!("/linux/resources/{field}"), problem: problem.into() }
+    }
+
+    pub(crate) fn annotation(key: &str, problem: impl Into<String>) -> Invalid {
+        Invalid { pointer: format!("/annotations/{key}"), problem: problem.into() }
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`Layout::detect`] finds out which cgroups the host has, [`resources`] checks `linux.resources` against them,
 //! [`create`] makes a container's cgroup, and [`open`] finds it again from the [`Location`] in the container's state.
 //! All of them are a [`Cgroup`] from then on: one directory in the v2 hierarchy, one in each v1 hierarchy (with or
-//! without one in v2 beside them), or none at all.
+//! without one in v2 beside them), or none at all; and a scope of systemd around one of the first two.
 //!
 //! A controller is a pure function from [`Resources`] to a list of writes; the modules below `v1` and `v2` are those.
 
@@ -29,6 +29,7 @@ mod resources;
 mod restore;
 mod signal;
 pub mod stats;
+mod systemd;
 mod v1;
 mod v2;
 mod write;
@@ -40,9 +41,11 @@ pub use oom::Oom;
 pub use parents::missing_parents;
 pub use resources::{Resources, resources};
 pub use stats::Stats;
+pub use systemd::Options;
 
 use location::Target;
 use nowhere::Nowhere;
+use systemd::Scope;
 use v1::Hierarchies;
 use v2::Unified;
 
@@ -53,6 +56,9 @@ use v2::Unified;
 pub trait Cgroup: fmt::Debug + Send {
     /// The cgroup v2 directory to clone into (`CLONE_INTO_CGROUP`); `None` where there is no v2 hierarchy.
     fn dir(&self) -> Option<BorrowedFd<'_>>;
+
+    /// What to save, for [`open`]. Of a cgroup that is made when a process is added, where it will be until then.
+    fn location(&self) -> Location;
 
     /// Whether [`add`](Cgroup::add) must be called after a clone into [`dir`](Cgroup::dir), if any.
     fn needs_add(&self) -> bool;
@@ -70,7 +76,12 @@ pub trait Cgroup: fmt::Debug + Send {
     ///
     /// # Errors
     /// The first one that cannot be set, once those before it are what they were.
-    fn update(&self, resources: &Resources) -> Result<()>;
+    fn update(&self, resources: &Resources) -> Result<()> {
+        self.update_with(resources, &|| Ok(()))
+    }
+
+    /// The same, and `agree` has to agree once they are set.
+    fn update_with(&self, resources: &Resources, agree: &dyn Fn() -> Result<()>) -> Result<()>;
 
     /// Stops all processes where they are and waits until that is done, or lets them go on.
     fn freeze(&self, frozen: bool) -> Result<()>;
@@ -106,13 +117,13 @@ pub trait Cgroup: fmt::Debug + Send {
 }
 
 /// Who makes the cgroups.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum Driver {
     /// This process, in the filesystem.
     #[default]
     Cgroupfs,
-    /// The service manager of the host, on request.
-    Systemd,
+    /// systemd, on request: the host's, or for users their own.
+    Systemd(Options),
 }
 
 /// A new cgroup, with nothing in it. Dropped, it is removed again with all that came to be in it, unless it was
@@ -120,15 +131,9 @@ pub enum Driver {
 #[derive(Debug)]
 pub struct Created {
     cgroup: Box<dyn Cgroup>,
-    location: Location,
 }
 
 impl Created {
-    /// What to save, for [`open`].
-    pub fn location(&self) -> &Location {
-        &self.location
-    }
-
     /// Makes it permanent.
     pub fn keep(mut self) -> Box<dyn Cgroup> {
         std::mem::replace(&mut self.cgroup, Box::new(Nowhere))
@@ -155,8 +160,7 @@ impl Drop for Created {
 /// one gets none: the container runs without limits.
 ///
 /// # Errors
-/// A cgroup that has processes or is frozen, a path that names none, what the kernel refuses, and any driver but
-/// [`Driver::Cgroupfs`].
+/// A cgroup that has processes or is frozen, a path that names none, what the kernel refuses; no systemd to ask.
 pub fn create(
     layout: &Layout,
     driver: Driver,
@@ -164,23 +168,19 @@ pub fn create(
     cgroups_path: Option<&Path>,
     rootless: bool,
 ) -> Result<Created> {
-    if driver == Driver::Systemd {
-        let instead = "have the engine make cgroups itself (cgroupfs)";
-        return Err(Error::refused(format!("systemd cgroup driver is not supported yet: {instead}")));
+    if let Driver::Systemd(options) = driver {
+        let scope = Scope::create(layout, id, cgroups_path, options)?;
+        return Ok(Created { cgroup: Box::new(scope) });
     }
     let target = Target::parse(cgroups_path, id).map_err(Error::refused)?;
     let optional = rootless && cgroups_path.is_none();
     let created = match layout.mode() {
         Mode::Absent if optional => return Ok(none()),
         Mode::Absent => return Err(Error::refused("create cgroup: nothing is mounted on /sys/fs/cgroup")),
-        Mode::V2 => Unified::create(layout, &target).map(|cgroup| {
-            let location = Location { unified: Some(cgroup.place().clone()), ..Location::default() };
-            Created { cgroup: Box::new(cgroup), location }
-        }),
-        Mode::V1 | Mode::Hybrid => Hierarchies::create(layout, &target, optional).map(|cgroup| {
-            let location = cgroup.location();
-            Created { cgroup: Box::new(cgroup), location }
-        }),
+        Mode::V2 => Unified::create(layout, &target).map(|cgroup| Created { cgroup: Box::new(cgroup) }),
+        Mode::V1 | Mode::Hybrid => {
+            Hierarchies::create(layout, &target, optional).map(|cgroup| Created { cgroup: Box::new(cgroup) })
+        }
     };
     match created {
         Err(error) if optional && error.is_permission() => Ok(none()),
@@ -189,7 +189,7 @@ pub fn create(
 }
 
 fn none() -> Created {
-    Created { cgroup: Box::new(Nowhere), location: Location::default() }
+    Created { cgroup: Box::new(Nowhere) }
 }
 
 /// The cgroup v2 directory that process `pid` is in now; `None` where there is no v2 hierarchy.
@@ -207,9 +207,13 @@ pub fn current(layout: &Layout, pid: Pid) -> Result<Option<OwnedFd>> {
 /// # Errors
 /// When it is there and cannot be opened.
 pub fn open(location: &Location) -> Result<Box<dyn Cgroup>> {
-    Ok(match (&location.unified, location.hierarchies.is_empty()) {
+    let cgroup: Box<dyn Cgroup> = match (&location.unified, location.hierarchies.is_empty()) {
         (None, true) => Box::new(Nowhere),
         (Some(place), true) => Box::new(Unified::open(place.clone())?),
         (_, false) => Box::new(Hierarchies::open(location)?),
+    };
+    Ok(match &location.unit {
+        Some(unit) => Box::new(Scope::open(unit.clone(), cgroup)),
+        None => cgroup,
     })
 }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dir::Dir;
 use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::systemd::Unit;
 
 /// Where each cgroup of a container is, and how much of it was made for this container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct Location {
     /// In the v1 hierarchies, in the order they were joined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) hierarchies: Vec<Hierarchy>,
+    /// The unit they belong to, if systemd made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<Unit>,
 }
 
 /// A container's cgroup in one v1 hierarchy.
@@ -35,6 +40,7 @@ pub(crate) struct Place {
     /// Absolute, without `.`, `..` or symbolic links.
     pub path: PathBuf,
     /// Its inode. Another cgroup that has come to be at the same path, after a reboot say, is not this container's.
+    /// 0, which none has, where the cgroup is still to be made.
     pub inode: u64,
     /// How many of the last components of `path` did not exist before. 0: the cgroup was there and outlives the
     /// container.
@@ -55,6 +61,33 @@ impl Location {
 }
 
 impl Location {
+    /// Where cgroups will be that are still to be made at `path` in each hierarchy.
+    pub(crate) fn expected(layout: &Layout, path: &Path) -> Location {
+        let place = |mount: &Path| Place { path: mount.join(path), inode: 0, made: 0 };
+        let hierarchies = layout
+            .hierarchies()
+            .map(|(controllers, mount)| Hierarchy { controllers: controllers.to_vec(), place: place(mount) });
+        Location { unified: layout.unified().map(place), hierarchies: hierarchies.collect(), unit: None }
+    }
+
+    /// Whether all limits are those of v2.
+    pub(crate) fn is_v2(&self) -> bool {
+        self.hierarchies.is_empty()
+    }
+
+    /// Whether one of the cgroups is still there.
+    pub(crate) fn is_there(&self) -> bool {
+        let mut places = self.unified.iter().chain(self.hierarchies.iter().map(|h| &h.place));
+        places.any(|place| matches!(Dir::find(place), Ok(Some(_))))
+    }
+
+    /// Where the v2 cgroup is below that of its unit, `cgroup`.
+    pub(crate) fn below_unit(&self, cgroup: &Path) -> Option<PathBuf> {
+        let path = &self.unified.as_ref()?.path;
+        let at = path.ancestors().find(|above| above.ends_with(cgroup))?;
+        path.strip_prefix(at).ok().map(Path::to_path_buf)
+    }
+
     /// The cgroups that `subs` name, each below the container's own in the same hierarchy; where none is named, that
     /// one itself.
     ///
@@ -272,6 +305,7 @@ mod tests {
                 Hierarchy { controllers: vec!["cpu".into(), "cpuacct".into()], place: place("/sys/fs/cgroup/cpu/c") },
                 Hierarchy { controllers: vec!["name=systemd".into()], place: place("/sys/fs/cgroup/systemd/c") },
             ],
+            unit: Some(Unit { name: "c.scope".into(), user: true, cgroup: "a.slice/c.scope".into() }),
         };
         let text = serde_json::to_string(&location).unwrap();
         assert_eq!(serde_json::from_str::<Location>(&text).unwrap(), location);

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use nix::unistd::{Pid, Uid};
 
 use crate::error::{Error, Result};
-use crate::{Cgroup, Oom, Resources, Stats};
+use crate::{Cgroup, Location, Oom, Resources, Stats};
 
 /// A container that stays in the cgroup of its creator, who may not make another.
 #[derive(Debug)]
@@ -14,6 +14,10 @@ pub(crate) struct Nowhere;
 impl Cgroup for Nowhere {
     fn dir(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    fn location(&self) -> Location {
+        Location::default()
     }
 
     fn needs_add(&self) -> bool {
@@ -29,14 +33,14 @@ impl Cgroup for Nowhere {
         match resources.first_limit() {
             None => Ok(()),
             Some(limit) => Err(Error::refused(format!(
-                "set {limit} limit: not permitted to create a cgroup; start from a delegated one \
-                 (systemd-run --user --scope -p Delegate=yes) or take the limit out of linux.resources"
+                "set {limit} limit: not permitted to create a cgroup; have systemd make it (--systemd-cgroup), start from \
+                 a delegated one (systemd-run --user --scope -p Delegate=yes) or take the limit out of linux.resources"
             ))),
         }
     }
 
-    fn update(&self, resources: &Resources) -> Result<()> {
-        self.set(resources)
+    fn update_with(&self, resources: &Resources, agree: &dyn Fn() -> Result<()>) -> Result<()> {
+        self.set(resources).and_then(|()| agree())
     }
 
     fn freeze(&self, _: bool) -> Result<()> {

@@ -56,6 +56,25 @@ impl Hierarchies {
         }
     }
 
+    /// The cgroups that `target` names, which are to be removed with the container although some have been there before.
+    pub fn adopt(layout: &Layout, target: &Target) -> Result<Hierarchies> {
+        let all = layout.hierarchies.iter().map(|mounted| Hierarchy::create(mounted, target));
+        let mut adopted = Hierarchies { all: all.collect::<Result<_>>()?, unified: None };
+        for hierarchy in &mut adopted.all {
+            hierarchy.cgroup.place.made = hierarchy.cgroup.place.made.max(1);
+        }
+        if layout.unified.is_some() {
+            adopted.unified = Some(Unified::adopt(layout, target)?);
+        }
+        Ok(adopted)
+    }
+
+    /// Moves process `pid` here, in the v2 hierarchy too.
+    pub fn add_everywhere(&self, pid: Pid) -> Result<()> {
+        self.unified.as_ref().map_or(Ok(()), |unified| unified.add(pid))?;
+        self.add(pid)
+    }
+
     fn fill(&mut self, layout: &Layout, target: &Target, tolerant: bool) -> Result<()> {
         let mut denied = None;
         let mut pass = |error: Error| {
@@ -94,15 +113,6 @@ impl Hierarchies {
         Ok(Hierarchies { all, unified: location.unified.clone().map(Unified::open).transpose()? })
     }
 
-    pub fn location(&self) -> Location {
-        let recorded =
-            |h: &Hierarchy| location::Hierarchy { controllers: h.controllers.clone(), place: h.cgroup.place.clone() };
-        Location {
-            unified: self.unified.as_ref().map(|unified| unified.place().clone()),
-            hierarchies: self.all.iter().map(recorded).collect(),
-        }
-    }
-
     fn with(&self, controller: &str) -> Option<&Hierarchy> {
         self.all.iter().find(|hierarchy| hierarchy.has(controller))
     }
@@ -129,6 +139,16 @@ impl Cgroup for Hierarchies {
         self.unified.as_ref()?.dir()
     }
 
+    fn location(&self) -> Location {
+        let recorded =
+            |h: &Hierarchy| location::Hierarchy { controllers: h.controllers.clone(), place: h.cgroup.place.clone() };
+        Location {
+            unified: self.unified.as_ref().and_then(|unified| unified.location().unified),
+            hierarchies: self.all.iter().map(recorded).collect(),
+            unit: None,
+        }
+    }
+
     fn needs_add(&self) -> bool {
         !self.all.is_empty()
     }
@@ -150,13 +170,13 @@ impl Cgroup for Hierarchies {
         self.unified.as_ref().map_or(Ok(()), |unified| unified.set_here(resources, |name| self.holds(name)))
     }
 
-    fn update(&self, resources: &Resources) -> Result<()> {
+    fn update_with(&self, resources: &Resources, agree: &dyn Fn() -> Result<()>) -> Result<()> {
         let mut before = Before::default();
         self.all.iter().try_for_each(|hierarchy| hierarchy.remember(resources, &mut before))?;
         if let Some(unified) = &self.unified {
             unified.remember(resources, |name| self.holds(name), &mut before);
         }
-        before.unless(self.set(resources))
+        before.unless(self.set(resources).and_then(|()| agree()))
     }
 
     fn freeze(&self, frozen: bool) -> Result<()> {

@@ -12,18 +12,18 @@ use nix::unistd::{Pid, Uid, fchown, fchownat};
 use crate::dir::{self, Dir, Recorded};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
-use crate::location::{Place, Target};
+use crate::location::{Location, Place, Target};
 use crate::resources::{Limit, Resources};
 use crate::restore::Before;
 use crate::write::{Refused, Write, apply};
 use crate::{Cgroup, Oom, Stats, signal};
 
-mod cpu;
+pub(crate) mod cpu;
 pub(crate) mod cpuset;
 mod devices;
 mod hugetlb;
 mod io;
-mod memory;
+pub(crate) mod memory;
 pub(crate) mod pids;
 pub(crate) mod rdma;
 mod stats;
@@ -51,7 +51,28 @@ pub(crate) struct Unified(Recorded);
 
 impl Unified {
     /// Makes the cgroup that `target` names, with every controller that the cgroups above it can hand down.
+    ///
+    /// # Errors
+    /// Also for one that a container cannot be started in.
     pub fn create(layout: &Layout, target: &Target) -> Result<Unified> {
+        let cgroup = Unified::make(layout, target)?;
+        match cgroup.0.existing().and_then(fit) {
+            Ok(()) => Ok(cgroup),
+            Err(error) => {
+                let _ = cgroup.remove();
+                Err(error)
+            }
+        }
+    }
+
+    /// The cgroup that `target` names, which is to be removed with the container although it has been there before.
+    pub fn adopt(layout: &Layout, target: &Target) -> Result<Unified> {
+        let mut cgroup = Unified::make(layout, target)?;
+        cgroup.0.place.made = cgroup.0.place.made.max(1);
+        Ok(cgroup)
+    }
+
+    fn make(layout: &Layout, target: &Target) -> Result<Unified> {
         let Some(top) = &layout.unified else {
             return Err(Error::refused("create cgroup: no cgroup v2 hierarchy is mounted"));
         };
@@ -67,15 +88,7 @@ impl Unified {
             hand_down(parent, &mut available);
             Ok(())
         })?;
-        let fit = fit(&dir);
-        let cgroup = Unified(Recorded::opened(place, dir));
-        match fit {
-            Ok(()) => Ok(cgroup),
-            Err(error) => {
-                let _ = cgroup.remove();
-                Err(error)
-            }
-        }
+        Ok(Unified(Recorded::opened(place, dir)))
     }
 
     /// The cgroup that was recorded, which may be gone.
@@ -83,10 +96,6 @@ impl Unified {
         let cgroup = Unified(Recorded::new(place));
         cgroup.0.dir()?;
         Ok(cgroup)
-    }
-
-    pub fn place(&self) -> &Place {
-        &self.0.place
     }
 
     /// Applies the limits of those controllers that are not `elsewhere`.
@@ -127,6 +136,10 @@ impl Cgroup for Unified {
         self.0.dir().ok().flatten().map(Dir::as_fd)
     }
 
+    fn location(&self) -> Location {
+        Location { unified: Some(self.0.place.clone()), ..Location::default() }
+    }
+
     fn needs_add(&self) -> bool {
         false
     }
@@ -140,10 +153,10 @@ impl Cgroup for Unified {
         self.set_here(resources, |_| false)
     }
 
-    fn update(&self, resources: &Resources) -> Result<()> {
+    fn update_with(&self, resources: &Resources, agree: &dyn Fn() -> Result<()>) -> Result<()> {
         let mut before = Before::default();
         self.remember(resources, |_| false, &mut before);
-        before.unless(self.set(resources))
+        before.unless(self.set(resources).and_then(|()| agree()))
     }
 
     fn freeze(&self, frozen: bool) -> Result<()> {

@@ -6,7 +6,7 @@ use crate::device::{ALL, Kind, MKNOD, READ, Rule, WRITE, effective};
 use crate::write::Write;
 
 /// Devices of one kind; `None` is any number. Ordered so that wider ones come first.
-type Devices = (Kind, Option<u32>, Option<u32>);
+pub(crate) type Devices = (Kind, Option<u32>, Option<u32>);
 
 /// The writes after which exactly what `rules` allow is allowed.
 ///
@@ -21,7 +21,7 @@ pub(crate) fn writes(rules: &[Rule]) -> Result<Vec<Write>, String> {
 }
 
 /// The exceptions from `base` that `rules` leave, with the kinds of access of each.
-fn exceptions(base: bool, rules: &[Rule]) -> Result<BTreeMap<Devices, u8>, String> {
+pub(crate) fn exceptions(base: bool, rules: &[Rule]) -> Result<BTreeMap<Devices, u8>, String> {
     let mut exceptions: BTreeMap<Devices, u8> = BTreeMap::new();
     for rule in rules {
         let kinds = rule.kind.map_or(vec![Kind::Block, Kind::Char], |kind| vec![kind]);

@@ -31,7 +31,7 @@ pub(crate) fn writes(r: &Resources) -> Vec<Write> {
 
 /// The weight, 1 to 10000, for v1's shares, 2 to 262144. A curve through (2, 1), (1024, 100) and (262144, 10000): each
 /// end and each default meet.
-fn weight(shares: u64) -> u64 {
+pub(crate) fn weight(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
         262_144.. => 10_000,

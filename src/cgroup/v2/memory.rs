@@ -21,7 +21,7 @@ pub(crate) fn writes(r: &Resources) -> Vec<Write> {
 }
 
 /// The limit on swap alone.
-fn swap(memory: &Memory) -> Option<Limit> {
+pub(crate) fn swap(memory: &Memory) -> Option<Limit> {
     match (memory.swap?, memory.limit) {
         (Limit::To(both), Some(Limit::To(limit))) => Some(Limit::To(both.saturating_sub(limit))),
         (both, _) => Some(both),

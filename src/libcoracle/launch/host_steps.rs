@@ -37,7 +37,14 @@ impl HostSteps<'_> {
             self.state.init = Process::of(child.pid).ok_or_else(gone)?;
         }
         match step {
-            HostStep::JoinCgroup => Ok(self.cgroup.add(child.pid)?),
+            HostStep::JoinCgroup => {
+                self.cgroup.add(child.pid)?;
+                if self.status == Status::Creating {
+                    // systemd has made it only now.
+                    self.state.cgroup = self.cgroup.location();
+                }
+                Ok(())
+            }
             HostStep::Limits => Ok(self.resources.map_or(Ok(()), |r| self.cgroup.set(r))?),
             HostStep::IdMaps(maps) => id_maps::write(child.pid, maps),
             HostStep::CheckIdMaps { uids, gids } => id_maps::check(child.pid, uids, gids),

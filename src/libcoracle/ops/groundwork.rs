@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use coracle_cgroup::{Created, Driver, Layout, Resources};
+use coracle_cgroup::{Created, Driver, Layout, Options, Resources};
 use coracle_plan::{HookKind, Host, Plan};
 use oci_spec::runtime::Spec;
 
@@ -109,7 +109,7 @@ fn cgroup(
     spec: &Spec,
     opts: &CreateOptions,
 ) -> Result<Created> {
-    let driver = if opts.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs };
+    let driver = if opts.systemd_cgroup { Driver::Systemd(unit_options(spec)?) } else { Driver::Cgroupfs };
     let rootless = opts.rootless.unwrap_or(host.euid != 0 || host.in_userns);
     let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_deref());
     if driver == Driver::Cgroupfs {
@@ -119,6 +119,12 @@ fn cgroup(
         }
     }
     Ok(coracle_cgroup::create(layout, driver, id.as_ref(), path, rootless)?)
+}
+
+/// What the annotations say about the container's unit.
+fn unit_options(spec: &Spec) -> Result<Options> {
+    let annotations = spec.annotations().clone().unwrap_or_default();
+    Options::parse(&annotations).map_err(|e| Error::new(Kind::InvalidConfig, format!("config.json {e}")))
 }
 
 fn plan_options(
@@ -164,7 +170,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         init: ProcessRecord { pid: 0, start_time: 0 },
         created: crate::store::time::now(),
         annotations,
-        cgroup: cgroup.location().clone(),
+        cgroup: cgroup.location(),
         namespaces: plan.namespaces,
         own_pid_namespace: plan.clone & libc::CLONE_NEWPID as u64 != 0,
         rdt: None,

@@ -53,7 +53,7 @@ fn dropped_is_removed(layout: &Layout) -> Outcome {
 fn kept_is_found_again(layout: &Layout) -> Outcome {
     let cgroup = make(layout, "keep").unwrap();
     let all = directories(&cgroup);
-    let saved = serde_json::to_string(cgroup.location()).unwrap();
+    let saved = serde_json::to_string(&cgroup.location()).unwrap();
     let kept = cgroup.keep();
     let mut shell = Shell::run(&*kept, "sleep 1000");
     drop(kept);

@@ -83,7 +83,7 @@ pub fn as_nobody(check: &str) {
                 let error = created.set(&pids).unwrap_err().to_string();
                 assert!(error.starts_with("set pids limit: not permitted to create a cgroup"), "{error}");
             }
-            let kept = open(created.location()).unwrap();
+            let kept = open(&created.location()).unwrap();
             assert!(kept.pids().unwrap().is_empty());
             for (path, rootless) in [(Some(Path::new("/coracle-test-denied")), true), (None, false)] {
                 let error = create(&layout, Driver::Cgroupfs, name, path, rootless).unwrap_err();
