@@ -61,7 +61,7 @@ pub struct Global {
     /// Keep the state of containers in DIR [default: /run/coracle; users: $XDG_RUNTIME_DIR/coracle]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Have systemd make the cgroups; not supported yet, so that no container is made with it
+    /// Have systemd make the container's cgroup: cgroupsPath is then slice:prefix:name
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Do without cgroups where permission is missing: true, false or auto [default: auto]

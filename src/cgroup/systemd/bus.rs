@@ -120,32 +120,26 @@ impl Bus {
 
     /// EXTERNAL without a name: the other side looks at the socket. Inside a user namespace the caller would not know
     /// its own number as the other side sees it.
+    ///
+    /// All of it in one go, as systemd does not notice a first message that comes in together with the last line.
     fn authenticate(&mut self) -> Result<()> {
         self.stream.set_read_timeout(Some(PATIENCE))?;
-        self.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
+        self.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         loop {
-            let line = self.line()?;
-            match line.split_ascii_whitespace().next() {
-                Some("DATA") => {}
-                Some("OK") => break,
-                _ => return Err(Failure::Kernel(Errno::EACCES)),
+            while let Some(end) = self.bytes.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<u8> = self.bytes.drain(..end + 2).collect();
+                if line.starts_with(b"OK ") {
+                    return Ok(());
+                }
+                if !line.starts_with(b"DATA") {
+                    return Err(Failure::Kernel(Errno::EACCES));
+                }
             }
-        }
-        Ok(self.stream.write_all(b"BEGIN\r\n")?)
-    }
-
-    /// The next line of the authentication. Byte by byte: what follows is messages.
-    fn line(&mut self) -> Result<String> {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            let mut byte = [0];
-            self.stream.read_exact(&mut byte)?;
-            line.push(byte[0]);
-            if line.len() > 1024 {
+            if self.bytes.len() > 1024 {
                 return Err(Failure::Nonsense("an endless line"));
             }
+            self.receive()?;
         }
-        Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
     fn ask_daemon(&mut self, member: &str, body: Vec<Value>) -> Result<Vec<Value>> {
@@ -230,13 +224,21 @@ impl Bus {
                 return Err(Failure::Kernel(Errno::ETIMEDOUT));
             }
             self.stream.set_read_timeout(Some(left))?;
-            let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(Failure::Nonsense("the end of the connection")),
-                Ok(n) => self.bytes.extend_from_slice(&buffer[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+            self.receive()?;
+        }
+    }
+
+    /// Takes in what has come, or waits for something.
+    fn receive(&mut self) -> Result<()> {
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Err(Failure::Nonsense("the end of the connection")),
+            Ok(n) => {
+                self.bytes.extend_from_slice(&buffer[..n]);
+                Ok(())
             }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }

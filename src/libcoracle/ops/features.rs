@@ -95,7 +95,7 @@ pub fn features() -> Features {
         linux: Linux {
             namespaces: words::NAMESPACES,
             capabilities: CAPABILITIES,
-            cgroup: Cgroup { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
+            cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
             seccomp: Seccomp {
                 enabled: true,
                 actions: words::ACTIONS,

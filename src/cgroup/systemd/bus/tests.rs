@@ -118,7 +118,7 @@ fn the_socket_is_authenticated_by_its_credentials() {
         drop(bus);
         let mut got = String::new();
         other.read_to_string(&mut got).unwrap();
-        assert!(got.starts_with("\0AUTH EXTERNAL\r\nDATA\r\n"), "{got:?}");
+        assert_eq!(got, "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
     }
 }
 
