@@ -66,6 +66,11 @@ pub trait Cgroup: fmt::Debug + Send {
     /// Moves process `pid` here. With v1 hierarchies beside a v2 one, into the v1 ones only.
     fn add(&self, pid: Pid) -> Result<()>;
 
+    /// Moves process `pid` here in every hierarchy: one that was not cloned into [`dir`](Cgroup::dir).
+    fn adopt(&self, pid: Pid) -> Result<()> {
+        self.add(pid)
+    }
+
     /// Sets the limits that `resources` has, and leaves the others.
     ///
     /// # Errors

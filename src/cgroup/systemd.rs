@@ -288,6 +288,11 @@ impl Cgroup for Scope {
         }
     }
 
+    fn adopt(&self, pid: Pid) -> Result<()> {
+        self.add(pid)?;
+        if self.unit.user { Ok(()) } else { self.existing()?.adopt(pid) }
+    }
+
     fn set(&self, resources: &Resources) -> Result<()> {
         self.tell(&self.properties(resources)?)?;
         self.existing()?.set(resources)

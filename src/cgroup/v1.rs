@@ -160,6 +160,11 @@ impl Cgroup for Hierarchies {
         })
     }
 
+    fn adopt(&self, pid: Pid) -> Result<()> {
+        self.add(pid)?;
+        self.unified.as_ref().map_or(Ok(()), |unified| unified.add(pid))
+    }
+
     fn set(&self, resources: &Resources) -> Result<()> {
         let missing = |name: &&str| !self.holds(name) && (self.unified.is_none() || name.starts_with("net_"));
         if let Some(name) = resources.limited().find(missing) {

@@ -1,5 +1,6 @@
 //! The command line: what may be said, and which file answers.
 
+mod checkpoint;
 mod create;
 mod delete;
 mod duration;
@@ -11,6 +12,7 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod resume;
 mod run;
 mod size;
@@ -106,6 +108,7 @@ const fn entry<V: Verb + Parser + 'static>(name: &'static str, operands: (usize,
 }
 
 const VERBS: &[Entry] = &[
+    entry::<checkpoint::Checkpoint>("checkpoint", (1, 1)),
     entry::<create::Create>("create", (1, 1)),
     entry::<delete::Delete>("delete", (1, 1)),
     entry::<events::Events>("events", (1, 1)),
@@ -116,6 +119,7 @@ const VERBS: &[Entry] = &[
     entry::<list::List>("list", (0, 0)),
     entry::<pause::Pause>("pause", (1, 1)),
     Entry { until: Until::Operand, ..entry::<ps::Ps>("ps", (1, usize::MAX)) },
+    entry::<restore::Restore>("restore", (1, 1)),
     entry::<resume::Resume>("resume", (1, 1)),
     entry::<run::Run>("run", (1, 1)),
     entry::<spec::Spec>("spec", (0, 0)),
@@ -123,9 +127,6 @@ const VERBS: &[Entry] = &[
     entry::<state::State>("state", (1, 1)),
     entry::<update::Update>("update", (1, 1)),
 ];
-
-/// Commands of runc that this version does not have.
-const NOT_YET: &[&str] = &["checkpoint", "restore"];
 
 /// Does what the command line `args`, program name first, asks for: the exit code.
 pub fn run(args: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
@@ -167,13 +168,8 @@ impl Entry {
     fn find(name: &OsStr) -> Result<&'static Entry, Failure> {
         let name = name.to_string_lossy();
         let known = |entry: &&Entry| entry.name == name || (entry.name == "help" && name == "h");
-        VERBS.iter().find(known).ok_or_else(|| {
-            Failure::no_command(if NOT_YET.contains(&&*name) {
-                format!("{name} is not supported yet")
-            } else {
-                format!("No help topic for '{name}'")
-            })
-        })
+        let unknown = || Failure::no_command(format!("No help topic for '{name}'"));
+        VERBS.iter().find(known).ok_or_else(unknown)
     }
 
     /// The command with its options, or the help text that was asked for instead.
@@ -320,7 +316,6 @@ mod tests {
             let about = (entry.command)().get_about().map(ToString::to_string).unwrap_or_default();
             assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about}", entry.name);
             assert!((entry.command)().get_opts().all(|option| option.get_help().is_some()), "{}", entry.name);
-            assert!(!NOT_YET.contains(&entry.name));
         }
         assert!(VERBS.is_sorted_by_key(|entry| entry.name));
     }

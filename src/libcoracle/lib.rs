@@ -11,6 +11,7 @@
 
 pub mod bundle;
 mod console;
+mod criu;
 pub mod error;
 mod files;
 mod foreground;
@@ -30,10 +31,13 @@ pub mod timings;
 pub mod user;
 
 pub use coracle_cgroup::SubCgroup;
+pub use criu::options::{CgroupsMode, CriuOptions};
 pub use error::{Error, Kind, Result};
 pub use id::ContainerId;
+pub use ops::checkpoint::CheckpointOptions;
 pub use ops::create::CreateOptions;
 pub use ops::exec::ExecOptions;
+pub use ops::restore::RestoreOptions;
 pub use ops::run::RunOptions;
 pub use ops::state::Report;
 pub use signal::Signal;

@@ -38,6 +38,12 @@ pub fn amend(spec: &Spec, entry: &Path) -> Result<Spec> {
     let directory = entry.join(DIRECTORY);
     let made = std::fs::DirBuilder::new().mode(0o755).create(&directory);
     made.context(|| format!("create {}", directory.display()))?;
+    with_mount(spec, entry)
+}
+
+/// `spec` with the directory of the socket that [`amend`] has made.
+pub fn with_mount(spec: &Spec, entry: &Path) -> Result<Spec> {
+    let directory = entry.join(DIRECTORY);
     let mount = json!({"destination": INSIDE, "type": "bind", "source": directory,
         "options": ["bind", "nosuid", "noexec", "nodev", "ro"]});
     let mount: Mount = serde_json::from_value(mount)
@@ -89,12 +95,17 @@ impl Notify {
             if said(&fds[0]) {
                 let n = self.inside.recv(&mut buffer).context(|| "read what the container says")?;
                 if buffer[..n].split(|byte| *byte == b'\n').any(|line| line.starts_with(b"READY=")) {
-                    return self.tell(main).context(|| "tell the service manager that the container is ready");
+                    return self.ready(main);
                 }
             } else if said(&fds[1]) {
                 return Ok(());
             }
         }
+    }
+
+    /// Tells the manager that the container is ready, and that `main` is the process to watch.
+    pub fn ready(&self, main: Pid) -> Result<()> {
+        self.tell(main).context(|| "tell the service manager that the container is ready")
     }
 
     /// What is said counts only as long as the process that says it is there: so this waits until it was read.

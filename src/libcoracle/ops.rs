@@ -1,5 +1,6 @@
 //! What can be done with containers: one verb, one file.
 
+pub mod checkpoint;
 pub mod create;
 pub mod delete;
 pub mod events;
@@ -10,6 +11,7 @@ pub mod kill;
 pub mod list;
 pub mod pause;
 pub mod ps;
+pub mod restore;
 pub mod resume;
 pub mod run;
 pub mod spec;
@@ -18,6 +20,7 @@ pub mod state;
 pub mod update;
 
 pub use crate::OCI_VERSION;
+pub use checkpoint::checkpoint;
 pub use create::create;
 pub use delete::delete;
 pub use events::events;
@@ -27,6 +30,7 @@ pub use kill::kill;
 pub use list::list;
 pub use pause::pause;
 pub use ps::ps;
+pub use restore::restore;
 pub use resume::resume;
 pub use run::run;
 pub use spec::spec;

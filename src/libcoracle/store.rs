@@ -24,6 +24,7 @@ const GATE: &str = "start";
 const RESOURCES: &str = "resources.json";
 const PARENTS: &str = "cgroups.json";
 const TEMPORARY_PARENTS: &str = ".cgroups.json";
+const CRIU_ROOT: &str = "criu-root";
 const TEMPORARY_RECORD: &str = ".state.json";
 const TEMPORARY_CONFIG: &str = ".config.json";
 const TEMPORARY_RESOURCES: &str = ".resources.json";
@@ -150,6 +151,11 @@ impl Entry {
         self.path.join(GATE)
     }
 
+    /// Where CRIU finds the root filesystem while it restores the container.
+    pub fn criu_root(&self) -> PathBuf {
+        self.path.join(CRIU_ROOT)
+    }
+
     /// Keeps other commands that change the container away until the entry is dropped.
     ///
     /// # Errors
@@ -228,8 +234,8 @@ impl Entry {
     /// Whether all that is in the directory is this runtime's. Where there is no record, nothing else tells a container
     /// from a directory that `--root` was not meant for.
     pub fn is_ours(&self) -> bool {
-        let known =
-            |name: &std::ffi::OsStr| ALWAYS.iter().chain(&SELDOM).any(|own| name == *own) || name == notify::DIRECTORY;
+        let names = || ALWAYS.iter().chain(&SELDOM).chain(&[CRIU_ROOT, notify::DIRECTORY]);
+        let known = |name: &std::ffi::OsStr| names().any(|own| name == *own);
         let Ok(mut entries) = std::fs::read_dir(&self.path) else { return true };
         entries.all(|entry| entry.is_ok_and(|entry| known(&entry.file_name())))
     }
@@ -252,6 +258,7 @@ impl Entry {
                 let notify = self.path.join(notify::DIRECTORY);
                 let _ = std::fs::remove_file(notify.join(notify::SOCKET));
                 let _ = std::fs::remove_dir(notify);
+                let _ = std::fs::remove_dir(self.criu_root());
                 gone(std::fs::remove_dir(&self.path), &self.path)
             }
             removed => gone(removed, &self.path),

@@ -46,7 +46,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Hook, Spec};
 
 pub use host::{CgroupMode, Host};
 pub use host_step::{HookKind, HostStep};
@@ -157,6 +157,24 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The mounts of a container and nothing else, in namespaces that end with the process that made them: what is left
+    /// is the mount points.
+    ///
+    /// # Errors
+    /// As of [`Plan::create`].
+    pub fn mount_points(spec: &Spec, host: &Host, opts: &CreateOptions) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let wanted = Wanted::from_spec(spec)?;
+        joins::all(&mut plan, spec, &wanted, host, false)?;
+        rootfs::attach(&mut plan, spec, &wanted, host, opts)?;
+        joins::become_root(&mut plan, &wanted);
+        mounts::all(&mut plan, spec, &wanted, host, opts)?;
+        devices::all(&mut plan, spec, &wanted, host)?;
+        rootfs::enter(&mut plan, process::of(spec)?, &wanted, host, opts)?;
+        plan.init.push(Step::Sync(Point::Ready));
+        Ok(plan)
+    }
+
     /// Adds a source and returns its slot.
     fn source(&mut self, source: Source) -> Slot {
         self.sources.push(source);
@@ -174,6 +192,14 @@ impl Plan {
     /// The host steps of `point`.
     pub fn host_steps(&self, point: Point) -> impl Iterator<Item = &HostStep> {
         self.host.iter().filter(move |(p, _)| *p == point).map(|(_, step)| step)
+    }
+
+    /// The hooks of the create phase.
+    pub fn hooks(&self) -> impl Iterator<Item = (HookKind, &[Hook])> {
+        self.host.iter().filter_map(|(_, step)| match step {
+            HostStep::Hooks { kind, hooks } => Some((*kind, hooks.as_slice())),
+            _ => None,
+        })
     }
 
     /// The steps after the gate, for the message of the process that opens it.

@@ -1,10 +1,14 @@
-//! Programs that start inside a container's namespaces.
+//! Programs that start inside a container's namespaces, or with descriptors and mounts of their own.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::{Errno, check, creds, rlimit};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::{Errno, check, creds, fds, rlimit};
 
 /// Makes `command` join the namespaces `flags` (`CLONE_NEW*`) of the process behind `pidfd` before it executes
 /// (setns(2) with a pidfd, Linux 5.8), and become root there when one of them is a user namespace.
@@ -36,3 +40,25 @@ pub fn limit_before_exec(command: &mut Command, resource: u32, soft: u64, hard: 
     // SAFETY: the closure makes one system call; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(limit) };
 }
+
+/// Makes `command` keep the descriptors `kept` under the numbers they have here, although they are close-on-exec.
+pub fn keep_before_exec(command: &mut Command, kept: Vec<OwnedFd>) {
+    let keep =
+        move || -> std::io::Result<()> { kept.iter().try_for_each(|fd| Ok(fds::dup_to(fd.as_fd(), fd.as_raw_fd())?)) };
+    // SAFETY: the closure makes system calls only; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(keep) };
+}
+
+/// Makes `command` run in a mount namespace of its own, where the tree at `from` is mounted on `at` too. Mounts of the
+/// host still reach it, its own reach nobody and end with it.
+pub fn mount_before_exec(command: &mut Command, from: CString, at: CString) {
+    let mount = move || -> std::io::Result<()> {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(NONE, c"/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)?;
+        Ok(mount(Some(from.as_c_str()), at.as_c_str(), NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?)
+    };
+    // SAFETY: the closure makes system calls only; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(mount) };
+}
+
+const NONE: Option<&CStr> = None;

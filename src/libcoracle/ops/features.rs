@@ -132,7 +132,7 @@ fn architectures() -> Vec<&'static str> {
 /// they stand in for, and asks them not to give a commit.
 fn annotations() -> BTreeMap<&'static str, String> {
     let mut map = BTreeMap::from([
-        ("org.opencontainers.runc.checkpoint.enabled", "false".to_owned()),
+        ("org.opencontainers.runc.checkpoint.enabled", "true".to_owned()),
         ("org.opencontainers.runc.version", "1.5.1".to_owned()),
     ]);
     if let Some(version) = libseccomp_version() {

@@ -22,7 +22,11 @@ use crate::store::{Claim, Root};
 use crate::timings::{span, timed};
 
 /// A container without a process: it is planned, its id is taken and its cgroup made. Dropped, both are given back.
-pub(super) struct Groundwork {
+pub(super) struct Groundwork<'a> {
+    pub spec: Cow<'a, Spec>,
+    pub host: Host,
+    /// What it was planned with.
+    pub options: coracle_plan::CreateOptions,
     pub plan: Plan,
     pub state: State,
     pub resources: Resources,
@@ -30,9 +34,15 @@ pub(super) struct Groundwork {
     pub claim: Claim,
 }
 
-impl Groundwork {
+impl<'a> Groundwork<'a> {
     /// Takes the id, makes the cgroup and plans the start of the container in `bundle`.
-    pub fn lay(root: &Root, id: &ContainerId, opts: &CreateOptions, bundle: &Bundle, gate: bool) -> Result<Groundwork> {
+    pub fn lay(
+        root: &Root,
+        id: &ContainerId,
+        opts: &CreateOptions,
+        bundle: &'a Bundle,
+        gate: bool,
+    ) -> Result<Groundwork<'a>> {
         let rootfs = bundle.rootfs()?;
         files::raise()?;
         let (layout, host) = timed("look at the host", || look(opts))?;
@@ -61,8 +71,9 @@ impl Groundwork {
             tracing::warn!("{warning}");
         }
         let (no_new_keyring, notify) = (opts.no_new_keyring, opts.notify_socket.is_some());
-        let state = State { no_new_keyring, notify, ..record(id, bundle, rootfs, &plan, &cgroup) };
-        Ok(Groundwork { plan, state, resources, cgroup, claim })
+        let streams = streams(spec.process().as_ref().and_then(|p| p.terminal()).unwrap_or(false));
+        let state = State { no_new_keyring, notify, streams, ..record(id, bundle, rootfs, &plan, &cgroup) };
+        Ok(Groundwork { spec, host, options, plan, state, resources, cgroup, claim })
     }
 }
 
@@ -157,6 +168,15 @@ pub(super) fn listen_env(count: u32) -> Vec<String> {
     if count == 0 { Vec::new() } else { vec![format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()] }
 }
 
+/// The kernel's names of what the program has as standard input, output and error.
+fn streams(terminal: bool) -> Vec<String> {
+    if terminal {
+        return Vec::new();
+    }
+    let name = |number| std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+    (0..3).map(|number| name(number).to_string_lossy().into_owned()).collect()
+}
+
 fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgroup: &Created) -> State {
     let annotations: BTreeMap<_, _> =
         bundle.spec().annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -176,6 +196,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         rdt: None,
         no_new_keyring: false,
         notify: false,
+        streams: Vec::new(),
         hooks: Hooks {
             start_container: hooks(HookKind::StartContainer),
             poststart: hooks(HookKind::Poststart),

@@ -1,6 +1,6 @@
 //! `run`: create and start in one, and stay until the end.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::unistd::Pid;
 
@@ -65,15 +65,20 @@ pub(super) fn attend(
     signals: Option<&mut Signals>,
     exec: impl FnOnce(&mut Child) -> Result<()>,
 ) -> Result<i32> {
-    let mut console = match (terminal, child.terminal.take()) {
-        (Some(terminal), Some(master)) => Some(Console::connect(terminal, master)?),
-        _ => None,
-    };
+    let mut console = connect_terminal(terminal, child.terminal.take())?;
     exec(child)?;
     match signals {
         Some(signals) => {
             timed("wait for the program to end", || signals.stay(child.pid, &child.pidfd, console.as_mut()))
         }
         None => Ok(0),
+    }
+}
+
+/// The caller's terminal in front of the container's, where there are both.
+pub(super) fn connect_terminal(terminal: Option<Terminal>, master: Option<OwnedFd>) -> Result<Option<Console>> {
+    match (terminal, master) {
+        (Some(terminal), Some(master)) => Console::connect(terminal, master).map(Some),
+        _ => Ok(None),
     }
 }

@@ -36,6 +36,9 @@ pub struct State {
     /// Whether it has a socket for word to the service manager.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub notify: bool,
+    /// The kernel's names of its standard input, output and error, which `checkpoint` keeps; none if they are a terminal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<String>,
     /// The hooks that are still to come.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
