@@ -17,6 +17,8 @@ pub enum Kind {
     Invalid,
     /// Bytes that do not have the digest or size they were announced with.
     Mismatch,
+    /// A layer that can only be unpacked onto the tree of those below it.
+    NeedsBase,
     /// Well-formed, but this program does not do it.
     Unsupported,
     System(Errno),

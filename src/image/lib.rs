@@ -15,9 +15,14 @@ pub mod digest;
 pub mod error;
 pub mod manifest;
 pub mod name;
+pub mod overlay;
+pub mod pipeline;
 pub mod platform;
 pub mod progress;
 pub mod reference;
+pub mod rootless;
 pub mod store;
+pub mod tar;
+pub mod unpack;
 
 pub use error::{Error, Result};

@@ -6,6 +6,7 @@
 //!   blobs/ALGORITHM/HEX
 //!   layers/ALGORITHM/HEX/   fs/ and what was recorded while it was unpacked, by diffID
 //!   chains/ALGORITHM/HEX/   the same, for a layer that means something else on another base: by chainID
+//!   leases/          containers that stand on layers
 //!   references/NAME  descriptor of the image's manifest or index
 //!   temporary/       what is being made; taken over or removed by the next one who makes the same
 //!   trash/           what is being deleted
@@ -15,7 +16,13 @@
 //! is whole, at whatever moment a process was killed.
 
 mod blobs;
+mod chain;
+mod flat;
+mod gc;
+mod layers;
 mod references;
+mod stack;
+mod temporary;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -24,9 +31,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, open, openat};
 use rustix::io::Errno;
 
+pub use blobs::Incoming;
+pub use chain::{Chain, LeftOut, chain_ids};
+pub use gc::{Freed, MANIFEST_SIZE};
+pub use layers::{Fetch, LayerSource, Options};
 pub use references::Reference;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::rootless;
 
 const DIRECTORIES: [&str; 9] =
     ["blobs", "blobs/sha256", "blobs/sha512", "layers", "layers/sha256", "chains", "references", "temporary", "trash"];
@@ -36,7 +48,9 @@ const DIRECTORIES: [&str; 9] =
 pub struct Store {
     path: PathBuf,
     dir: OwnedFd,
-    _lock: OwnedFd,
+    lock: OwnedFd,
+    /// The process may not set `trusted.` attributes.
+    user_xattrs: bool,
 }
 
 impl Store {
@@ -74,7 +88,7 @@ impl Store {
                     Err(errno) => return Err(Error::from(errno).within(format!("make {name}"))),
                 }
             }
-            Ok(Store { path: path.clone(), dir, _lock: lock })
+            Ok(Store { path: path.clone(), dir, lock, user_xattrs: rootless::in_user_namespace() })
         };
         opened().context(|| format!("open store {}", path.display()))
     }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{OFlags, openat, renameat};
 
-use super::{FILE, Store};
+use super::{FILE, Fetch, Store};
 use crate::digest::{Digest, Hasher, Verified};
 use crate::error::{Context, Error, Kind, Result};
 
@@ -69,6 +69,35 @@ impl Store {
         Ok(digest)
     }
 
+    /// Has `write` read the blob, which is fetched from where an earlier try has stopped, and keeps it. `write` verifies it.
+    pub(super) fn fetched<T>(
+        &self,
+        digest: &Digest,
+        size: u64,
+        fetch: Fetch<'_>,
+        write: impl FnOnce(&mut (dyn Read + Send)) -> Result<T>,
+    ) -> Result<T> {
+        let mut incoming = self.incoming(digest)?;
+        if let Some(mut blob) = self.blob(digest)? {
+            return write(&mut blob);
+        }
+        if incoming.length() > size {
+            incoming.restart()?;
+        }
+        let have = incoming.length();
+        let start = incoming.file.try_clone()?;
+        incoming.file.seek(SeekFrom::Start(0))?;
+        let rest: Box<dyn Read + Send> = if have < size { fetch(have)? } else { Box::new(std::io::empty()) };
+        let mut whole = start.take(have).chain(Kept { rest, incoming: &mut incoming });
+        let written = write(&mut whole);
+        match &written {
+            Err(error) if error.kind() == Kind::Mismatch => incoming.restart()?,
+            Err(error) if error.kind() != Kind::NeedsBase => {}
+            _ => incoming.commit()?,
+        }
+        written
+    }
+
     /// The blob as far as an earlier, interrupted try has brought it. Held by one process at a time.
     pub fn incoming(&self, digest: &Digest) -> Result<Incoming<'_>> {
         let claim = self.claim(digest.hex())?;
@@ -122,6 +151,20 @@ impl Incoming<'_> {
         let place = format!("blobs/{}", self.digest.path());
         renameat(&self.store.dir, incoming_name(&self.digest), &self.store.dir, &place)
             .context(|| format!("rename to {place}"))
+    }
+}
+
+/// What is read is kept.
+struct Kept<'i, 's> {
+    rest: Box<dyn Read + Send>,
+    incoming: &'i mut Incoming<'s>,
+}
+
+impl Read for Kept<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.rest.read(buf)?;
+        self.incoming.write_all(&buf[..n])?;
+        Ok(n)
     }
 }
 

@@ -1,0 +1,285 @@
+//! The second half of unpacking, from the lowest layer up: what a layer by itself could not know is put right, or the
+//! layer is unpacked once more onto those below it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+
+use rustix::fs::{AtFlags, Mode as Permissions, OFlags, ResolveFlags, open, openat2, statat, unlinkat};
+use rustix::io::Errno;
+
+use super::chain::{Chain, LeftOut, Link};
+use super::layers::{Found, Fresh, Layer, LayerSource, Work};
+use super::temporary::Making;
+use crate::digest::Digest;
+use crate::error::{Context, Error, Escaped, Result};
+use crate::overlay::{Writable, stack};
+use crate::unpack::{Attributes, Dropped, Mode, is_whiteout, split};
+
+/// Whether a layer by itself is right on its base.
+enum Fit {
+    AsItIs,
+    /// With these changes.
+    With(Vec<Change>),
+    No,
+}
+
+/// What the base makes of a layer.
+enum Change {
+    /// A directory without an entry has the attributes of the lower one.
+    Inherit(Vec<u8>, Attributes),
+    /// There is nothing to hide; overlayfs would list the whiteout.
+    Drop(Vec<u8>),
+    /// A directory that was only made for such a whiteout.
+    DropEmpty(Vec<u8>),
+}
+
+impl<'s> Work<'s, '_> {
+    /// Puts the layers on one another.
+    pub fn stack(&self, layers: &[LayerSource<'_>], ids: &[Digest], found: &mut Found<'s>) -> Result<Chain> {
+        if self.options.durable && !found.fresh.is_empty() {
+            self.sync()?;
+        }
+        let mut chain: Option<Chain> = None;
+        for (layer, id) in layers.iter().zip(ids) {
+            let link = match self.store.link(id)? {
+                Some(link) => link,
+                None => {
+                    let linked = self.link(chain.as_ref(), layer, id, found);
+                    linked.context(|| format!("layer {}", layer.digest))?
+                }
+            };
+            let mut next = match chain.take() {
+                Some(chain) => chain,
+                None => self.store.empty_chain(),
+            };
+            self.store.push(&mut next, id, &link);
+            next.id = id.clone();
+            next.diff_ids.push(layer.diff_id.clone());
+            chain = Some(next);
+        }
+        let mut chain = chain.ok_or_else(|| Error::invalid("an image without layers"))?;
+        chain.left_out = std::mem::take(&mut found.left_out);
+        Ok(chain)
+    }
+
+    fn link(&self, base: Option<&Chain>, source: &LayerSource<'_>, id: &Digest, found: &mut Found<'s>) -> Result<Link> {
+        let fresh = found.fresh.remove(source.diff_id);
+        let shared = format!("layers/{}", source.diff_id.path());
+        let layer = match &fresh {
+            Some(fresh) => Some(fresh.layer.clone()),
+            None => self.store.record(&format!("{shared}/layer.json"))?,
+        };
+        let fit = match &layer {
+            Some(layer) => self.fit(base, layer)?,
+            None => Fit::No,
+        };
+        match (fit, fresh, layer) {
+            (Fit::AsItIs, Some(fresh), Some(layer)) => {
+                self.store.write_record(&fresh.making.path("layer.json"), &fresh.layer)?;
+                fresh.making.commit(&shared)?;
+                self.commit(None, base, source, id, &layer)
+            }
+            (Fit::AsItIs, None, Some(layer)) => self.commit(None, base, source, id, &layer),
+            (Fit::With(changes), Some(fresh), Some(layer)) => {
+                self.change(&fresh, &changes)?;
+                self.commit(Some(&fresh.making), base, source, id, &layer)
+            }
+            _ => self.onto(base, source, id, found),
+        }
+    }
+
+    /// Looks at the base for all that the layer leaves to it.
+    fn fit(&self, base: Option<&Chain>, layer: &Layer) -> Result<Fit> {
+        if layer.hides_all || (layer.implicit.is_empty() && layer.whiteouts.is_empty()) {
+            return Ok(Fit::AsItIs);
+        }
+        let view = match base {
+            Some(chain) => Some(self.view(chain)?),
+            None => None,
+        };
+        let mut changes = Vec::new();
+        for path in &layer.whiteouts {
+            match look_up(view.as_ref(), path)? {
+                Seen::Missing => changes.push(Change::Drop(path.clone())),
+                Seen::Link => return Ok(Fit::No),
+                Seen::Directory(_) | Seen::Other => {}
+            }
+        }
+        let mut empty = Vec::new();
+        for path in &layer.implicit {
+            match look_up(view.as_ref(), path)? {
+                Seen::Missing if changes.is_empty() => {}
+                Seen::Missing => empty.push(Change::DropEmpty(path.clone())),
+                Seen::Directory(attributes) => changes.push(Change::Inherit(path.clone(), attributes)),
+                Seen::Link | Seen::Other => return Ok(Fit::No),
+            }
+        }
+        // What is deeper goes first.
+        changes.extend(empty.into_iter().rev());
+        Ok(if changes.is_empty() { Fit::AsItIs } else { Fit::With(changes) })
+    }
+
+    /// The tree of the chain, to look at.
+    fn view(&self, chain: &Chain) -> Result<OwnedFd> {
+        match chain.lowers.as_slice() {
+            [only] => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                open(only, flags, Permissions::empty()).context(|| format!("open {}", only.display()))
+            }
+            lowers => stack(lowers, None, self.store.user_xattrs),
+        }
+    }
+
+    fn change(&self, fresh: &Fresh<'_>, changes: &[Change]) -> Result<()> {
+        let root = self.store.open_directory(&fresh.making.path("fs"))?;
+        let open = |path: &[u8]| inside(root.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY);
+        for change in changes {
+            let (Change::Inherit(path, _) | Change::Drop(path) | Change::DropEmpty(path)) = change;
+            let (above, name) = split(path);
+            let changed = match change {
+                Change::Drop(_) => {
+                    let parent = open(above)?;
+                    match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+                        Ok(stat) if is_whiteout(&stat) => {
+                            unlinkat(&parent, name, AtFlags::empty()).map_err(Error::from)
+                        }
+                        Ok(_) | Err(Errno::NOENT) => Ok(()),
+                        Err(errno) => Err(errno.into()),
+                    }
+                }
+                Change::DropEmpty(_) => match unlinkat(open(above)?, name, AtFlags::REMOVEDIR) {
+                    Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
+                    Err(errno) => Err(errno.into()),
+                },
+                Change::Inherit(_, attributes) => attributes.apply(open(path)?.as_fd(), &mut Dropped::default()),
+            };
+            changed.context(|| format!("adapt \"{}\"", Escaped(path)))?;
+        }
+        Ok(())
+    }
+
+    /// Unpacks the layer onto the tree of those below it; overlayfs sees to it that only the changes are kept.
+    fn onto(&self, base: Option<&Chain>, source: &LayerSource<'_>, id: &Digest, found: &mut Found<'s>) -> Result<Link> {
+        let making = self.store.making()?;
+        let upper = making.directory("fs")?;
+        let root = match base {
+            None => upper.try_clone()?,
+            Some(base) => {
+                base.root.apply(upper.as_fd(), &mut Dropped::default())?;
+                making.directory("work")?;
+                let [upper, work] = ["fs", "work"].map(|name| self.store.path.join(making.path(name)));
+                let writable = Writable { upper: &upper, work: &work };
+                let mount = stack(&base.lowers, Some(writable), self.store.user_xattrs)?;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                rustix::fs::openat(&mount, ".", flags, Permissions::empty())?
+            }
+        };
+        // In a thread of its own, whose mode creation mask is 0.
+        let unpacked = thread::scope(|scope| {
+            let unpacking = scope.spawn(|| self.unpack(source, root, Mode::Onto));
+            unpacking.join().unwrap_or_else(|_| Err(Error::invalid("the unpacking thread ended")))
+        })?;
+        found.leave_out(&unpacked);
+        if base.is_some() {
+            making.remove("work")?;
+        }
+        if self.options.durable {
+            self.sync()?;
+        }
+        let layer = Layer { root: unpacked.root, hides_all: false, implicit: Vec::new(), whiteouts: Vec::new() };
+        self.commit(Some(&making), base, source, id, &layer)
+    }
+
+    /// Records what the layer is on its base, and puts its tree, if it is of use here alone, beside that.
+    fn commit(
+        &self,
+        own: Option<&Making<'_>>,
+        base: Option<&Chain>,
+        source: &LayerSource<'_>,
+        id: &Digest,
+        layer: &Layer,
+    ) -> Result<Link> {
+        let inherited = base.map_or_else(Attributes::default, |base| base.root.clone());
+        let link = Link {
+            diff_id: source.diff_id.clone(),
+            own: own.is_some(),
+            inherits_root: layer.root.is_none(),
+            root: layer.root.clone().unwrap_or(inherited),
+            hides_all: layer.hides_all,
+        };
+        let making = self.store.making()?;
+        if link.inherits_root {
+            link.root.apply(making.directory("root")?.as_fd(), &mut Dropped::default())?;
+        }
+        if let Some(own) = own {
+            own.hand_over("fs", &making)?;
+        }
+        self.store.write_record(&making.path("link.json"), &link)?;
+        making.commit(&format!("chains/{}", id.path()))?;
+        Ok(link)
+    }
+
+    fn sync(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.store.dir).context(|| "write layers to the disk")
+    }
+}
+
+/// What the base has at a path.
+enum Seen {
+    Missing,
+    Directory(Attributes),
+    /// The path leads through a symbolic link, or is one.
+    Link,
+    Other,
+}
+
+fn look_up(view: Option<&OwnedFd>, path: &[u8]) -> Result<Seen> {
+    let Some(view) = view else { return Ok(Seen::Missing) };
+    match inside(view.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY) {
+        Ok(directory) => Attributes::read(directory).map(Seen::Directory),
+        Err(Errno::NOENT) => Ok(Seen::Missing),
+        Err(Errno::LOOP) => {
+            // A link at the end can be hidden like any other file.
+            let (above, name) = split(path);
+            match inside(view.as_fd(), above, OFlags::PATH | OFlags::DIRECTORY) {
+                Ok(parent) => statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(|_| Seen::Other).map_err(Into::into),
+                Err(_) => Ok(Seen::Link),
+            }
+        }
+        Err(Errno::NOTDIR) => {
+            // Either it is a file, or it lies below one, where there is nothing.
+            let (above, _) = split(path);
+            match inside(view.as_fd(), above, OFlags::PATH | OFlags::DIRECTORY) {
+                Ok(_) => Ok(Seen::Other),
+                Err(_) => Ok(Seen::Missing),
+            }
+        }
+        Err(errno) => Err(Error::from(errno).within(format!("look up \"{}\"", Escaped(path)))),
+    }
+}
+
+/// Opens what lies below `root`, through no link.
+fn inside(root: std::os::fd::BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let path = if path.is_empty() { b"." } else { path };
+    openat2(root, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Permissions::empty(), resolve)
+}
+
+impl super::Store {
+    fn empty_chain(&self) -> Chain {
+        Chain {
+            id: Digest::sha256(b""),
+            diff_ids: Vec::new(),
+            lowers: Vec::new(),
+            root: Attributes::default(),
+            left_out: LeftOut::default(),
+            root_directory: None,
+            user_xattrs: self.user_xattrs,
+        }
+    }
+
+    fn open_directory(&self, name: &str) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, name, flags, Permissions::empty()).context(|| format!("open {name}"))
+    }
+}

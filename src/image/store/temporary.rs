@@ -1,0 +1,146 @@
+//! Directories in the making. Each is locked by who makes it, so what a killed process has left is told from what is
+//! still being made.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{Dir, FlockOperation, Mode, OFlags, RenameFlags, flock, mkdirat, openat, renameat_with};
+use rustix::io::Errno;
+
+use super::Store;
+use crate::error::{Context, Result};
+use crate::unpack::remove::{Nothing, remove};
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The suffix of directories in the making; blobs have another.
+const SUFFIX: &str = ".making";
+
+/// A directory below `temporary`, which is removed when it is dropped unless it is committed.
+#[derive(Debug)]
+pub struct Making<'s> {
+    store: &'s Store,
+    name: String,
+    dir: Option<OwnedFd>,
+}
+
+impl Store {
+    /// A new directory in the making.
+    pub(super) fn making(&self) -> Result<Making<'_>> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let made = || -> Result<Making<'_>> {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("temporary/{}.{count}{SUFFIX}", std::process::id());
+            // That of a process that had the same number is dead.
+            self.discard(&name)?;
+            mkdirat(&self.dir, &name, Mode::RWXU)?;
+            let dir = openat(&self.dir, &name, DIRECTORY, Mode::empty())?;
+            flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+            Ok(Making { store: self, name, dir: Some(dir) })
+        };
+        made().context(|| "make a temporary directory")
+    }
+
+    /// Removes what processes that are no more have begun.
+    pub(super) fn discard_abandoned(&self) -> Result<()> {
+        for name in self.names("temporary")? {
+            if !name.ends_with(SUFFIX) {
+                continue;
+            }
+            let name = format!("temporary/{name}");
+            let Ok(dir) = openat(&self.dir, &name, DIRECTORY, Mode::empty()) else { continue };
+            match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => self.discard(&name)?,
+                Err(Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes `name` of the store: first out of the way, then all below it.
+    pub(super) fn discard(&self, name: &str) -> Result<()> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let trash = format!("{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let moved = format!("trash/{trash}");
+        match renameat_with(&self.dir, name, &self.dir, &moved, RenameFlags::NOREPLACE) {
+            Err(Errno::NOENT) => return Ok(()),
+            // Left by a process that had the same number.
+            Err(Errno::EXIST) => self.remove_trash(&trash)?,
+            renamed => return renamed.map_err(Into::into).and_then(|()| self.remove_trash(&trash)),
+        }
+        renameat_with(&self.dir, name, &self.dir, &moved, RenameFlags::NOREPLACE)?;
+        self.remove_trash(&trash)
+    }
+
+    pub(super) fn remove_trash(&self, name: &str) -> Result<()> {
+        let trash = openat(&self.dir, "trash", DIRECTORY, Mode::empty())?;
+        remove(trash.as_fd(), name.as_bytes(), &mut Nothing)
+    }
+
+    /// The names in a directory of the store that are text, which all it makes are.
+    pub(super) fn names(&self, directory: &str) -> Result<Vec<String>> {
+        let listed = || -> Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in Dir::new(openat(&self.dir, directory, DIRECTORY, Mode::empty())?)? {
+                if let Ok(name) = entry?.file_name().to_str() {
+                    names.push(name.to_owned());
+                }
+            }
+            names.retain(|name| name != "." && name != "..");
+            Ok(names)
+        };
+        listed().context(|| format!("list {directory}"))
+    }
+}
+
+impl Making<'_> {
+    /// A new directory in it.
+    pub fn directory(&self, name: &str) -> Result<OwnedFd> {
+        let made = || -> Result<OwnedFd> {
+            let path = self.path(name);
+            mkdirat(&self.store.dir, &path, Mode::from_raw_mode(0o755))?;
+            Ok(openat(&self.store.dir, &path, DIRECTORY, Mode::empty())?)
+        };
+        made().context(|| format!("make {name}"))
+    }
+
+    /// The name of something in it, from the root of the store.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.name)
+    }
+
+    /// Takes something out of it, to its place in another one.
+    pub fn hand_over(&self, name: &str, other: &Making<'_>) -> Result<()> {
+        let dir = &self.store.dir;
+        renameat_with(dir, self.path(name), dir, other.path(name), RenameFlags::NOREPLACE)
+            .context(|| format!("rename {name}"))
+    }
+
+    /// Removes something in it.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.store.discard(&self.path(name))
+    }
+
+    /// Puts it into its place. When something is there already, that was complete too, and stays.
+    pub fn commit(mut self, place: &str) -> Result<()> {
+        let dir = &self.store.dir;
+        match renameat_with(dir, &self.name, dir, place, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                self.dir = None;
+                Ok(())
+            }
+            Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
+            Err(errno) => Err(errno).context(|| format!("rename to {place}")),
+        }
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if self.dir.is_some() {
+            // What cannot be removed now is found by the next one.
+            let _ = self.store.discard(&self.name);
+        }
+    }
+}
