@@ -67,17 +67,17 @@ need_build() {
   PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 }
 
-# Builds the release binary. After need_build.
+# Builds the release binaries. After need_build.
 build_release() {
   say "building"
-  (cd "$top" && cargo build --release --quiet --package coracle)
+  (cd "$top" && cargo build --release --quiet --package coracle --package containerd-shim-coracle-v2)
 }
 
-# The path of the binary of a profile, wherever cargo puts it.
+# built PROFILE [PROGRAM]: the path of a binary of a profile, wherever cargo puts it.
 built() {
   local triple
   triple=$(rustc -vV | sed -n 's/^host: //p')
-  echo "${CARGO_TARGET_DIR:-$top/target}/$triple/$1/coracle"
+  echo "${CARGO_TARGET_DIR:-$top/target}/$triple/$1/${2:-coracle}"
 }
 
 # make_rootfs DIR PROGRAM...: a root filesystem of the host's programs and the libraries they are linked with.

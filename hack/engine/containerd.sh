@@ -1,4 +1,4 @@
-# containerd and its command ctr: the shim of runc with another binary. Sourced by hack/engines.
+# containerd and its command ctr: coracle below containerd's own shim, and below coracle's. Sourced by hack/engines.
 # shellcheck shell=bash disable=SC2154,SC2016
 
 type -P containerd ctr >/dev/null || { skip all "containerd is not installed" && finish; }
@@ -14,12 +14,21 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [ttrpc]
   address = "$work/containerd.ttrpc"
 CONFIG
-containerd --config "$work/containerd.toml" >"$work/containerd.log" 2>&1 &
-daemon=$!
+# What the CRI plugin sends, too: options as a text.
+printf 'BinaryName = "%s"\n' "$CORACLE" >"$work/runtime.toml"
 export CONTAINERD_ADDRESS=$work/containerd.sock CONTAINERD_NAMESPACE=${work##*/}
-wait_for ctr version || { cat "$work/containerd.log" && exit 1; }
 image=local.test/busybox:latest
-check "image import" '0 *' ctr images import "$work/image.tar"
+
+start_containerd() {
+  # The shim is found on containerd's path.
+  PATH=${SHIM%/*}:$PATH containerd --config "$work/containerd.toml" >>"$work/containerd.log" 2>&1 &
+  daemon=$!
+  wait_for ctr version || { cat "$work/containerd.log" && exit 1; }
+}
+
+stop_containerd() { # SIGNAL
+  kill "-$1" "$daemon" && wait "$daemon" 2>/dev/null
+}
 
 number=0
 run_check() { # NAME WANTED [OPTION...] -- COMMAND...
@@ -28,34 +37,128 @@ run_check() { # NAME WANTED [OPTION...] -- COMMAND...
   while [ "$1" != -- ]; do options+=("$1") && shift; done
   shift
   number=$((number + 1))
-  check "$name" "$wanted" ctr run --rm --runc-binary "$CORACLE" "${options[@]}" "$image" "c$number" "$@"
+  check "$name" "$wanted" ctr run --rm "${runtime[@]}" "${options[@]}" "$image" "c$number" "$@"
 }
 
-run_check "output" '0 hello' -- echo hello
-run_check "exit code" '7 *' -- sh -c 'exit 7'
-run_check "environment and working directory" '0 /tmp:b' --env A=b --cwd /tmp -- sh -c 'echo $PWD:$A'
-run_check "read-only root" '1 *Read-only file system*' --read-only -- touch /x
-run_check "host network" '0 *lo*' --net-host -- ls /sys/class/net
-run_check "privileged" '0 *CapEff*' --privileged -- grep CapEff /proc/self/status
-run_check "default seccomp" '0 *2' --seccomp -- sh -c 'grep Seccomp: /proc/self/status'
-mkdir "$work/shared" && echo below >"$work/shared/file"
-run_check "bind mount" '0 below' --mount "type=bind,src=$work/shared,dst=/mnt,options=rbind:ro" -- cat /mnt/file
-run_check "missing program" '* *no such file or directory*' -- /nosuchprogram
-run_check "user namespace" '0 *100000*' --uidmap 0:100000:65536 --gidmap 0:100000:65536 --snapshotter native -- \
-  cat /proc/self/uid_map
-check "terminal" '0 */dev/pts/0*' script -qefc "ctr run --rm -t --runc-binary '$CORACLE' $image tty tty" /dev/null
-check "50 MB of output" '0 52428800' bash -c \
-  "ctr run --rm --runc-binary '$CORACLE' '$image' big dd if=/dev/zero bs=1M count=50 2>/dev/null | wc -c"
+status_is() { ctr tasks ls | grep -q "^$1 .*$2"; } # TASK STATUS
 
-check "detached" '0 *' ctr run -d --memory-limit 67108864 --runc-binary "$CORACLE" "$image" long sleep 600
-check "listed as running" '0 *long*RUNNING*' ctr tasks ls
-check "memory limit" '0 67108864' bash -c \
-  "cat /sys/fs/cgroup/{memory/,}$CONTAINERD_NAMESPACE/long/memory.{limit_in_bytes,max} 2>/dev/null; true"
-check "kill" '0 *' ctr tasks kill --signal SIGKILL long
-stopped() { ctr tasks ls | grep -q 'long.*STOPPED'; }
-wait_for stopped
-check "task delete" '* *' ctr tasks rm long
-check "no task is left" '0 *PID*STATUS*' ctr tasks ls
-check "container delete" '0 *' ctr containers rm long
+no_task() { ! ctr tasks ls | grep -q "^$1 "; } # TASK
 
-kill "$daemon" && wait "$daemon" 2>/dev/null
+# What was made for tasks and is still there: processes, sockets, pipes, mounts, bundles, cgroups.
+left() {
+  pgrep -af '^[^ ]*containerd-shim'
+  find /run/containerd/s /run/containerd/fifo -type s -o -type p
+  grep -o "$work/containerd/state[^ ]*" /proc/self/mountinfo
+  find "$work/containerd/state" -path "*/$CONTAINERD_NAMESPACE/*"
+  find /sys/fs/cgroup -path "*/$CONTAINERD_NAMESPACE/*" -type d
+  true
+}
+
+is_clean() { [ -z "$(left)" ]; }
+
+short_tasks() {
+  run_check "output" '0 hello' -- echo hello
+  run_check "exit code" '7 *' -- sh -c 'exit 7'
+  run_check "environment and working directory" '0 /tmp:b' --env A=b --cwd /tmp -- sh -c 'echo $PWD:$A'
+  run_check "read-only root" '1 *Read-only file system*' --read-only -- touch /x
+  run_check "host network" '0 *lo*' --net-host -- ls /sys/class/net
+  run_check "privileged" '0 *CapEff*' --privileged -- grep CapEff /proc/self/status
+  run_check "default seccomp" '0 *2' --seccomp -- sh -c 'grep Seccomp: /proc/self/status'
+  run_check "bind mount" '0 below' --mount "type=bind,src=$work/shared,dst=/mnt,options=rbind:ro" -- cat /mnt/file
+  run_check "missing program" '* *no such file or directory*' -- /nosuchprogram
+  run_check "user namespace" '0 *100000*' --uidmap 0:100000:65536 --gidmap 0:100000:65536 --snapshotter native -- \
+    cat /proc/self/uid_map
+  run_check "log to a file" '0 ' --log-uri "file://$work/task.log" -- echo logged
+  check "it is there" '0 logged' cat "$work/task.log"
+  rm "$work/task.log"
+  run_check "log to a program" '0 ' --log-uri "binary://$work/logger?to=$work/task.log" -- echo logged
+  wait_for test -s "$work/task.log"
+  check "it got it" "0 to $work/task.log c$number $CONTAINERD_NAMESPACE logged" cat "$work/task.log"
+  rm "$work/task.log"
+  check "terminal" '0 */dev/pts/0*' script -qefc "ctr run --rm -t ${runtime[*]} $image tty tty" /dev/null
+  check "standard input" '0 *typed' bash -c "(echo typed; sleep 1) | ctr run --rm ${runtime[*]} $image in cat"
+  check "50 MB of output" '0 52428800' bash -c \
+    "ctr run --rm ${runtime[*]} $image big dd if=/dev/zero bs=1M count=50 2>/dev/null | wc -c"
+}
+
+long_task() {
+  check "detached" '0 *' ctr run -d --memory-limit 67108864 "${runtime[@]}" "$image" long sleep 600
+  check "listed as running" '0 *long*RUNNING*' ctr tasks ls
+  check "memory limit" '0 67108864' bash -c \
+    "cat /sys/fs/cgroup/{memory/,}$CONTAINERD_NAMESPACE/long/memory.{limit_in_bytes,max} 2>/dev/null; true"
+  check "exec" '3 there' ctr tasks exec --exec-id e1 long sh -c 'echo there; exit 3'
+  check "exec with a terminal" '0 */dev/pts/0*' script -qefc "ctr tasks exec --exec-id e2 -t long tty" /dev/null
+  check "exec of what is not there" '* *no such file or directory*' ctr tasks exec --exec-id e3 long /nosuchprogram
+  check "processes" '0 *PID*' ctr tasks ps long
+  check "metrics" '0 *memory.limit_in_bytes*67108864*' ctr tasks metrics long
+  check "pause" '0 ' ctr tasks pause long
+  check "listed as paused" '0 *long*PAUSED*' ctr tasks ls
+  check "resume" '0 ' ctr tasks resume long
+  check "a running task is not deleted" '1 *' ctr tasks rm long
+  stop_containerd KILL
+  start_containerd
+  check "running after containerd was killed" '0 *long*RUNNING*' ctr tasks ls
+  check "exec after that" '0 again' ctr tasks exec --exec-id e4 long echo again
+  check "kill" '0 *' ctr tasks kill --signal SIGKILL long
+  wait_for status_is long STOPPED
+  check "task delete, with the exit code" '* *137*' ctr tasks rm long
+  check "no task is left" '0 *PID*STATUS*' ctr tasks ls
+  check "container delete" '0 *' ctr containers rm long
+}
+
+event_order() {
+  ctr events >"$work/events" &
+  local listener=$!
+  wait_for test -e "$work/events"
+  sleep 1
+  ctr run --rm "${runtime[@]}" --memory-limit 16777216 "$image" eater sh -c 'head -c 64m /dev/zero | tail' >/dev/null 2>&1
+  ctr run -d "${runtime[@]}" "$image" told sleep 600
+  ctr tasks exec --exec-id e1 told true
+  ctr tasks pause told && ctr tasks resume told
+  ctr tasks kill --signal SIGKILL told && wait_for status_is told STOPPED
+  ctr tasks rm told >/dev/null 2>&1
+  ctr containers rm told
+  wait_for grep -q '/containers/delete .*told' "$work/events"
+  kill "$listener" && wait "$listener" 2>/dev/null
+  topics() { grep "\"container_id\":\"$1\"" "$work/events" | grep -o '/tasks/[a-z-]*' | tr '\n' ' '; }
+  check "events of a task, in order" '0 /tasks/create /tasks/start /tasks/exec-added /tasks/exec-started /tasks/exit /tasks/paused /tasks/resumed /tasks/exit /tasks/delete ' topics told
+  check "memory that ran out, before the end" '0 /tasks/create /tasks/start */tasks/oom */tasks/exit /tasks/delete ' topics eater
+}
+
+lost_shim() {
+  ctr run -d "${runtime[@]}" "$image" lost sleep 600
+  local shim
+  shim=$(pgrep -f "containerd-shim.* -id lost ")
+  check "kill the shim" '0 ' kill -KILL "$shim"
+  check "its task is gone" '0 ' wait_for no_task lost
+  check "the container ended with it" '1 ' pgrep -f '^sleep 600'
+  check "its container can be deleted" '0 *' ctr containers rm lost
+  # The client's, which cannot delete a task that is gone.
+  rm -r /run/containerd/fifo/*
+}
+
+all_checks() { # NAME OPTION...
+  engine=$1
+  runtime=("${@:2}")
+  short_tasks
+  long_task
+  event_order
+  lost_shim
+  wait_for is_clean
+  check "nothing is left" '0 ' left
+}
+
+mkdir -p "$work/shared" && echo below >"$work/shared/file"
+cat >"$work/logger" <<'LOGGER'
+#!/bin/sh
+trap '' TERM
+exec 5>&-
+echo "$1 $2 $CONTAINER_ID $CONTAINER_NAMESPACE $(cat <&3)" >"$2"
+LOGGER
+chmod 755 "$work/logger"
+
+start_containerd
+check "image import" '0 *' ctr images import "$work/image.tar"
+all_checks "containerd" --runc-binary "$CORACLE"
+all_checks "containerd with the shim" --runtime io.containerd.coracle.v2 --runtime-config-path "$work/runtime.toml"
+stop_containerd TERM

@@ -64,12 +64,17 @@ impl Layout {
     /// # Errors
     /// When a file of procfs or of the hierarchy cannot be read. No hierarchy at all is not an error here.
     pub fn detect() -> Result<Layout> {
+        Layout::seen_from("/proc/self/cgroup")
+    }
+
+    /// The same, with the cgroups of the process whose file this is as the caller's own.
+    pub(crate) fn seen_from(own: &str) -> Result<Layout> {
         let is = |path: &Path, wanted: FsType| statfs(path).is_ok_and(|fs| fs.filesystem_type() == wanted);
         let mut layout = if is(Path::new(MOUNT_POINT), CGROUP2_SUPER_MAGIC) {
             let unified = Unified { mount: MOUNT_POINT.into(), controllers: Vec::new(), own: None };
             Layout { unified: Some(unified), hierarchies: Vec::new() }
         } else {
-            Layout::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
+            Layout::parse(&read("/proc/self/mountinfo")?, &read(own)?)
         };
         // The mount table names those too that something else is mounted over.
         layout.unified.take_if(|unified| !is(&unified.mount, CGROUP2_SUPER_MAGIC));

@@ -207,6 +207,32 @@ pub fn current(layout: &Layout, pid: Pid) -> Result<Option<OwnedFd>> {
     Ok(Some(dir.into()))
 }
 
+/// The cgroup that process `pid` is in now, whoever made it.
+///
+/// # Errors
+/// When the process is gone.
+pub fn of(pid: Pid) -> Result<Box<dyn Cgroup>> {
+    open(&Location::of(pid)?)
+}
+
+/// Moves process `pid` to the cgroup `path`, which somebody has made, in each hierarchy that has it.
+///
+/// # Errors
+/// When none has, or the kernel refuses.
+pub fn join(path: &Path, pid: Pid) -> Result<()> {
+    let layout = Layout::detect()?;
+    let path = location::clean(path);
+    let mounts = layout.unified().into_iter().chain(layout.hierarchies().map(|(_, mount)| mount));
+    let found: Vec<_> = mounts.filter_map(|mount| dir::Dir::open(&mount.join(&path)).ok()).collect();
+    if found.is_empty() {
+        return Err(Error::refused(format!("find cgroup /{}: there is none", path.display())));
+    }
+    let add = |dir: &dir::Dir| {
+        dir.write("cgroup.procs", &pid.to_string()).map_err(|errno| dir.failed(&format!("add process {pid} to"), errno))
+    };
+    found.iter().try_for_each(add)
+}
+
 /// Finds the cgroup at `location` again. It may be gone.
 ///
 /// # Errors

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::dir::Dir;
 use crate::error::{Error, Result};
-use crate::layout::Layout;
+use crate::layout::{Layout, Mounted};
 use crate::systemd::Unit;
 
 /// Where each cgroup of a container is, and how much of it was made for this container.
@@ -88,6 +89,19 @@ impl Location {
         path.strip_prefix(at).ok().map(Path::to_path_buf)
     }
 
+    /// The cgroups that process `pid` is in now. None of them was made for anybody here.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn of(pid: Pid) -> Result<Location> {
+        let layout = Layout::seen_from(&format!("/proc/{pid}/cgroup"))?;
+        let unified = layout.unified_of(pid)?.map(Place::at).transpose()?;
+        let hierarchy =
+            |h: &Mounted| Ok(Hierarchy { controllers: h.controllers.clone(), place: Place::at(h.mount.join(&h.own))? });
+        let hierarchies = layout.hierarchies.iter().map(hierarchy).collect::<Result<_>>()?;
+        Ok(Location { unified, hierarchies, unit: None })
+    }
+
     /// The cgroups that `subs` name, each below the container's own in the same hierarchy; where none is named, that
     /// one itself.
     ///
@@ -117,12 +131,16 @@ impl Location {
 }
 
 impl Place {
+    /// A cgroup that is there.
+    fn at(path: PathBuf) -> Result<Place> {
+        let opened = Dir::open(&path).and_then(|dir| dir.inode());
+        let inode = opened.map_err(|errno| Error::kernel(format!("open cgroup {}", path.display()), errno))?;
+        Ok(Place { path, inode, made: 0 })
+    }
+
     fn descend(&mut self, sub: &Path) -> Result<()> {
         let below = contained(sub).ok_or_else(|| Error::refused(format!("bad sub cgroup path: {}", sub.display())))?;
-        self.path.push(below);
-        self.made = 0;
-        let opened = Dir::open(&self.path).and_then(|dir| dir.inode());
-        self.inode = opened.map_err(|errno| Error::kernel(format!("open cgroup {}", self.path.display()), errno))?;
+        *self = Place::at(self.path.join(below))?;
         Ok(())
     }
 }

@@ -1,0 +1,154 @@
+//! `start`: containerd asks for the shim of a container. It gets a new one, or that of the container's group.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use containerd_shim_protos::TASK_API_VERSION;
+use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
+use containerd_shim_protos::protobuf::Message;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use sha2::{Digest, Sha256};
+
+use crate::args::Args;
+use crate::config;
+use crate::error::{Doing, Error, Result};
+use crate::options::Options;
+
+/// Where shims listen, unless containerd says otherwise.
+pub const SOCKETS: &str = "/run/containerd/s";
+/// Where the address of a container's shim is written, for a containerd that is started anew.
+pub const ADDRESS: &str = "address";
+/// In the environment: containerd's socket of the ttrpc kind, for events.
+pub const EVENTS: &str = "TTRPC_ADDRESS";
+/// What containerd may write to standard input, in bytes.
+const INPUT: u64 = 10 << 20;
+/// What a thread needs, in bytes; the standard library takes it from its environment.
+const STACK: &str = "262144";
+
+/// What containerd says on standard input: since 2.3 everything, before that the runtime's options or nothing.
+struct Asked {
+    options: Options,
+    /// containerd's sockets, of the gRPC and the ttrpc kind.
+    address: String,
+    events: String,
+    sockets: String,
+    since_2_3: bool,
+}
+
+/// Starts the shim, or finds it, and prints its address.
+pub fn start(args: &Args) -> Result<()> {
+    let asked = Asked::read(args)?;
+    let group = config::group(Path::new(".")).unwrap_or_else(|| args.id.clone());
+    let path = socket(&asked, &args.namespace, &group);
+    if let Some(listener) = listen(&path)? {
+        serve(args, &asked, &path, listener).inspect_err(|_| {
+            let _ = std::fs::remove_file(&path);
+        })?;
+    }
+    let address = format!("unix://{path}");
+    std::fs::write(ADDRESS, &address).doing(|| format!("write {ADDRESS}"))?;
+    answer(&address, asked.since_2_3)
+}
+
+impl Asked {
+    fn read(args: &Args) -> Result<Asked> {
+        let mut input = Vec::new();
+        std::io::stdin().take(INPUT).read_to_end(&mut input).doing(|| "read standard input".into())?;
+        // The older message is one of the newer kind too, but of another container.
+        let params = BootstrapParams::parse_from_bytes(&input).ok().filter(|params| params.instance_id == args.id);
+        let Some(params) = params.filter(|_| !input.is_empty()) else {
+            let any =
+                Any::parse_from_bytes(&input).map_err(|error| Error::invalid(format!("read options: {error}")))?;
+            return Ok(Asked {
+                options: Options::from_any(Some(&any))?,
+                address: args.address.clone(),
+                events: std::env::var(EVENTS).unwrap_or_else(|_| format!("{}.ttrpc", args.address)),
+                sockets: SOCKETS.into(),
+                since_2_3: false,
+            });
+        };
+        let options = params.extensions.iter().filter_map(|extension| extension.value.as_ref());
+        let options = options.map(|any| Options::from_any(Some(any))).find_map(std::result::Result::ok);
+        Ok(Asked {
+            options: options.unwrap_or_default(),
+            address: params.containerd_grpc_address,
+            events: params.containerd_ttrpc_address,
+            sockets: params.socket_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| SOCKETS.into()),
+            since_2_3: true,
+        })
+    }
+}
+
+/// The name containerd's own tools look for: a digest, as paths of sockets are short.
+fn socket(asked: &Asked, namespace: &str, group: &str) -> String {
+    let name = Sha256::digest(Path::new(&asked.address).join(namespace).join(group).as_os_str().as_encoded_bytes());
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}/{name}", asked.sockets)
+}
+
+/// Listens at `path`; `None` if a shim does so already.
+fn listen(path: &str) -> Result<Option<UnixListener>> {
+    for dir in [Path::new(SOCKETS), Path::new(path).parent().unwrap_or(Path::new("/"))] {
+        std::fs::create_dir_all(dir).doing(|| format!("create {}", dir.display()))?;
+    }
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+        bound => return bound.map(Some).doing(|| format!("listen on {path}")),
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Ok(None);
+    }
+    // Left behind by one that was killed.
+    std::fs::remove_file(path).doing(|| format!("remove {path}"))?;
+    UnixListener::bind(path).map(Some).doing(|| format!("listen on {path}"))
+}
+
+/// Starts the process that serves, with the listener as its standard input.
+fn serve(args: &Args, asked: &Asked, path: &str, listener: UnixListener) -> Result<()> {
+    let program = std::env::current_exe().doing(|| "find the shim".into())?;
+    let mut command = Command::new(program);
+    command.args(["-namespace", &args.namespace, "-id", &args.id, "-address", &asked.address, "-socket", path]);
+    command.env(EVENTS, &asked.events);
+    // One heap for all threads, and small stacks: there is a shim for every pod.
+    command.env("MALLOC_ARENA_MAX", "1").env("RUST_MIN_STACK", STACK);
+    command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().doing(|| "start shim".into())?;
+    let placed = place(child.id(), &asked.options);
+    if placed.is_err() {
+        let _ = (child.kill(), child.wait());
+    }
+    placed
+}
+
+/// Puts the shim where it is to be, before anything happens in it.
+fn place(pid: u32, options: &Options) -> Result<()> {
+    std::fs::write("shim.pid", pid.to_string()).doing(|| "write shim.pid".into())?;
+    if !options.shim_cgroup.is_empty() {
+        coracle_cgroup::join(Path::new(&options.shim_cgroup), nix::unistd::Pid::from_raw(pid as i32))
+            .map_err(|error| Error::new(format!("put shim into its cgroup: {error}")))?;
+    }
+    // A container is to be killed before its shim, and that before containerd.
+    let own = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", nix::unistd::getppid())).unwrap_or_default();
+    if let Ok(score @ ..1000) = own.trim().parse::<i32>() {
+        let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), (score + 1).to_string());
+    }
+    Ok(())
+}
+
+fn answer(address: &str, since_2_3: bool) -> Result<()> {
+    // Without a version it is taken for one of the older service, which is served too.
+    let mut answer = address.as_bytes().to_vec();
+    if since_2_3 {
+        let result = BootstrapResult {
+            version: TASK_API_VERSION,
+            address: address.to_owned(),
+            protocol: "ttrpc".into(),
+            ..BootstrapResult::default()
+        };
+        answer = result.write_to_bytes().map_err(|error| Error::new(format!("encode answer: {error}")))?;
+    }
+    std::io::stdout().write_all(&answer).doing(|| "write answer".into())
+}

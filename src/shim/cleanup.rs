@@ -1,0 +1,57 @@
+//! `delete`: containerd has lost the shim of a container, or is done with it, and wants nothing of it to be left. The
+//! working directory is the bundle.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use containerd_shim_protos::api::DeleteResponse;
+use containerd_shim_protos::protobuf::Message;
+
+use crate::args::Args;
+use crate::bootstrap::ADDRESS;
+use crate::error::{Doing, Error, Result};
+use crate::events::timestamp;
+use crate::exits::{Children, Exit};
+use crate::options::Options;
+use crate::record;
+use crate::runtime::Runtime;
+use crate::shim::clean_up;
+use crate::tasks::read_pid;
+
+/// Removes what is left of the container, and prints how its first process ended.
+pub fn delete(args: &Args) -> Result<()> {
+    let bundle = std::env::current_dir().doing(|| "find the bundle".into())?;
+    let children = Arc::new(Children::default());
+    let reaping = children.clone();
+    std::thread::spawn(move || {
+        loop {
+            reaping.reap(reaping.wait());
+        }
+    });
+    let options = Options::load(&bundle).unwrap_or_default();
+    let runtime = Runtime::new(children, &args.namespace, &bundle, options);
+    // Before: what did not end by itself ends by this.
+    let ended = record::read(&bundle);
+    clean_up(&runtime, &args.id, &bundle.join("rootfs"))?;
+    remove_socket(&bundle);
+    let (pid, exit) = ended.unwrap_or_else(|| (read_pid(&bundle.join("init.pid")).unwrap_or(0), Exit::killed()));
+    let response = DeleteResponse {
+        pid,
+        exit_status: exit.code,
+        exited_at: Some(timestamp(exit.at)).into(),
+        ..DeleteResponse::default()
+    };
+    let answer = response.write_to_bytes().map_err(|error| Error::new(format!("encode answer: {error}")))?;
+    std::io::stdout().write_all(&answer).doing(|| "write answer".into())
+}
+
+/// A shim that was killed leaves its socket behind; that of a pod may serve others.
+fn remove_socket(bundle: &Path) {
+    let Ok(address) = std::fs::read_to_string(bundle.join(ADDRESS)) else { return };
+    let path = address.strip_prefix("unix://").unwrap_or(&address);
+    if UnixStream::connect(path).is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+}
