@@ -147,13 +147,20 @@ impl Dir {
                 pids.extend(numbers.map(Pid::from_raw));
                 Ok(())
             }
-            // Removed meanwhile, or threaded: its processes are then listed further up.
-            Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => Ok(()),
+            // Threaded: it has no processes of its own, but threads.
+            Err(Errno::EOPNOTSUPP) => {
+                pids.extend(read_at(dir, "cgroup.threads")?.lines().filter_map(process_of));
+                Ok(())
+            }
+            // Removed meanwhile.
+            Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
             Err(errno) => Err(errno),
         };
         collect(self.as_fd())
             .and_then(|()| self.walk(&mut collect, &mut |_, _| Ok(())))
             .map_err(|errno| self.failed("list processes of", errno))?;
+        pids.sort_unstable();
+        pids.dedup();
         Ok(pids)
     }
 
@@ -307,6 +314,13 @@ fn children(dir: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
         }
     }
     Ok(names)
+}
+
+/// The process of a thread, if that is still there.
+fn process_of(thread: &str) -> Option<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    process.trim().parse().ok().map(Pid::from_raw)
 }
 
 /// The value of `key` in a file of lines `key 0` and `key 1`.

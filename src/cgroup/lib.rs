@@ -101,7 +101,8 @@ pub trait Cgroup: fmt::Debug + Send {
     fn pids(&self) -> Result<Vec<Pid>>;
 
     /// Gives the cgroup to `owner`, who may then move processes below it and hand down controllers, but not lift its
-    /// limits (config-linux.md, "Cgroup ownership"). Only on v2; v1 knows no safe delegation.
+    /// limits (config-linux.md, "Cgroup ownership"). Only on v2, as v1 knows no safe delegation, and only of a cgroup that
+    /// goes with the container. A caller without the privilege has made it as a user, who keeps it.
     fn delegate(&self, owner: Uid) -> Result<()>;
 
     /// What the processes use now, and have used.

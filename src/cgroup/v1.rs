@@ -1,7 +1,7 @@
 //! cgroup v1: a directory in each hierarchy, and the one of v2 where that is mounted too.
 
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc::SIGKILL;
@@ -13,7 +13,7 @@ use crate::layout::{Layout, Mounted, lacks_privilege};
 use crate::location::{self, Location, Place, Target};
 use crate::resources::Resources;
 use crate::restore::Before;
-use crate::v2::{self, Unified};
+use crate::v2::{self, PATIENCE, Unified};
 use crate::write::{Write, apply};
 use crate::{Cgroup, Oom, Stats, signal};
 
@@ -113,6 +113,14 @@ impl Hierarchies {
         Ok(Hierarchies { all, unified: location.unified.clone().map(Unified::open).transpose()? })
     }
 
+    /// Lets no process begin, where the freezer cannot hold them still: the cgroup's directory and the limit until now.
+    fn forbid_forks(&self) -> Result<Option<(&Dir, String)>> {
+        let Some(dir) = self.with("pids").map(|h| h.cgroup.dir()).transpose()?.flatten() else { return Ok(None) };
+        let limit = dir.read("pids.max").map_err(|e| dir.failed("read the limit of", e))?;
+        dir.write("pids.max", "0").map_err(|e| dir.failed("forbid forks in", e))?;
+        Ok(Some((dir, limit.trim_end().to_owned())))
+    }
+
     fn with(&self, controller: &str) -> Option<&Hierarchy> {
         self.all.iter().find(|hierarchy| hierarchy.has(controller))
     }
@@ -210,7 +218,11 @@ impl Cgroup for Hierarchies {
             return if paused && signal == SIGKILL { self.freeze(false) } else { Ok(()) };
         }
         let frozen = paused || self.freeze(true).is_ok();
-        let sent = signal::all(&|| self.pids(), signal);
+        let forks = if frozen || signal != SIGKILL { None } else { self.forbid_forks()? };
+        let sent = signal::all(&|| self.pids(), signal, frozen);
+        if let Some((dir, limit)) = forks {
+            dir.write("pids.max", &limit).map_err(|e| dir.failed("allow forks in", e))?;
+        }
         // The killed die when they run again.
         if frozen && (!paused || signal == SIGKILL) {
             self.freeze(false)?;
@@ -319,14 +331,20 @@ impl Hierarchy {
         Ok(())
     }
 
-    /// There is no event for the last process to be gone: tries again after 1, 2, 4, … 512 ms.
+    /// Waits for the processes that are about to be gone. The kernel lets go of a process a moment after its end is known,
+    /// and has no event for that: tries again after 1, 2, 4, … 512 ms.
     fn remove(&self) -> Result<()> {
         let place: &Place = &self.cgroup.place;
         let failed = |errno| Error::kernel(format!("remove cgroup {}", place.path.display()), errno);
         let Some(dir) = self.cgroup.dir()?.filter(|_| place.made > 0) else { return Ok(()) };
         let mut waits = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512].into_iter().map(Duration::from_millis);
+        let end = Instant::now() + PATIENCE;
         while !dir::remove(&place.path).map_err(failed)? {
+            signal::wait(&dir.pids()?, end.saturating_duration_since(Instant::now()));
             dir.remove_below().map_err(failed)?;
+            if dir::remove(&place.path).map_err(failed)? {
+                break;
+            }
             std::thread::sleep(waits.next().ok_or_else(|| failed(Errno::EBUSY))?);
         }
         if let Some(parent) = place.path.parent() {

@@ -11,7 +11,7 @@ use nix::unistd::{Pid, Uid, fchown, fchownat};
 
 use crate::dir::{self, Dir, Recorded};
 use crate::error::{Error, Result};
-use crate::layout::Layout;
+use crate::layout::{Layout, lacks_privilege};
 use crate::location::{Location, Place, Target};
 use crate::resources::{Limit, Resources};
 use crate::restore::Before;
@@ -30,7 +30,7 @@ mod stats;
 mod unified;
 
 /// How long processes may take to freeze, or to be gone after they were killed.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 type Writes = fn(&Resources) -> Vec<Write>;
 
@@ -84,9 +84,9 @@ impl Unified {
         let base = own.parent().unwrap_or(Path::new(""));
         let v1 = !layout.hierarchies.is_empty();
         let mut available = if v1 { Vec::new() } else { top.controllers.clone() };
-        let (dir, place) = Dir::make(&top.mount, &target.below(base), |parent, _| {
+        let (dir, place) = Dir::make(&top.mount, &target.below(base), |parent, child| {
             hand_down(parent, &mut available);
-            Ok(())
+            become_threaded(parent, child)
         })?;
         Ok(Unified(Recorded::opened(place, dir)))
     }
@@ -188,16 +188,17 @@ impl Cgroup for Unified {
     fn kill(&self, signal: i32) -> Result<()> {
         let Some(dir) = self.0.dir()? else { return Ok(()) };
         if signal == SIGKILL {
-            // The kernel does it at once, frozen or forking.
-            return match dir.write("cgroup.kill", "1") {
-                Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
-                Err(errno) => Err(dir.failed("kill", errno)),
-            };
+            // The kernel does it at once, frozen or forking, but not in a threaded cgroup.
+            match dir.write("cgroup.kill", "1") {
+                Ok(()) | Err(Errno::ENODEV) => return Ok(()),
+                Err(_) if self.pids()?.is_empty() => return Ok(()),
+                Err(_) => {}
+            }
         }
         let paused = self.is_frozen()?;
         let frozen = paused || self.freeze(true).is_ok();
-        let sent = signal::all(&|| self.pids(), signal);
-        if frozen && !paused {
+        let sent = signal::all(&|| self.pids(), signal, frozen);
+        if frozen && (!paused || signal == SIGKILL) {
             self.freeze(false)?;
         }
         sent
@@ -209,12 +210,18 @@ impl Cgroup for Unified {
 
     fn delegate(&self, owner: Uid) -> Result<()> {
         let dir = self.0.existing()?;
+        if self.0.place.made == 0 {
+            return Ok(());
+        }
         let files = match std::fs::read_to_string("/sys/kernel/cgroup/delegate") {
             Ok(text) => text,
             Err(_) => "cgroup.procs\ncgroup.subtree_control\ncgroup.threads".to_owned(),
         };
         let owner = Some(owner);
-        fchown(dir, owner, None).map_err(|e| dir.failed("change the owner of", e))?;
+        match fchown(dir, owner, None) {
+            Err(Errno::EPERM) if lacks_privilege() => return Ok(()),
+            changed => changed.map_err(|e| dir.failed("change the owner of", e))?,
+        }
         for file in files.lines() {
             match fchownat(dir, file, owner, None, AtFlags::AT_SYMLINK_NOFOLLOW) {
                 // Of a controller that the cgroup does not have.
@@ -310,13 +317,34 @@ fn hand_down(parent: &Dir, available: &mut Vec<String>) {
     let enabled: Vec<&str> = enabled.split_whitespace().collect();
     let missing: Vec<String> =
         available.iter().filter(|c| !enabled.contains(&c.as_str())).map(|c| format!("+{c}")).collect();
-    if missing.is_empty() || parent.write("cgroup.subtree_control", &missing.join(" ")).is_ok() {
+    if missing.is_empty() {
         return;
+    }
+    match parent.write("cgroup.subtree_control", &missing.join(" ")) {
+        Ok(()) => return,
+        // It has processes. Those controllers that could be had nevertheless would make it a threaded one.
+        Err(Errno::EBUSY) => return available.retain(|controller| enabled.contains(&controller.as_str())),
+        Err(_) => {}
     }
     available.retain(|controller| {
         enabled.contains(&controller.as_str())
             || parent.write("cgroup.subtree_control", &format!("+{controller}")).is_ok()
     });
+}
+
+/// Makes `child` threaded if it cannot be anything else: below a cgroup that is threaded, or has both processes and
+/// controllers to hand down (cgroup-v2.rst, "Threads").
+fn become_threaded(parent: &Dir, child: &Dir) -> Result<()> {
+    // At the top nothing has a type, and what is right below it is never invalid.
+    if !matches!(parent.read("cgroup.type"), Ok(text) if text.trim_end() != "domain") {
+        return Ok(());
+    }
+    match child.read("cgroup.type") {
+        Ok(text) if text.trim_end() == "domain invalid" => {
+            child.write("cgroup.type", "threaded").map_err(|e| child.failed("make threaded", e))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Enables the controller that `refused` lacks its file for, from the top of the hierarchy down to `dir`.

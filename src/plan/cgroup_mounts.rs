@@ -16,7 +16,7 @@ use crate::namespaces::Kind;
 use crate::source::{Attributes, Tree};
 use crate::step::Step;
 use crate::target::Target;
-use crate::{Plan, Result};
+use crate::{HostStep, Plan, Point, Result, id_maps};
 
 /// Plans `entry`, a mount of type `cgroup`.
 pub(crate) fn plan(plan: &mut Plan, around: &Around<'_>, entry: &Entry<'_>) -> Result<()> {
@@ -27,6 +27,9 @@ pub(crate) fn plan(plan: &mut Plan, around: &Around<'_>, entry: &Entry<'_>) -> R
 }
 
 fn v2(plan: &mut Plan, around: &Around<'_>, entry: &Entry<'_>) -> Result<()> {
+    if let Some(uid) = owner(around, entry).filter(|uid| *uid != around.host.euid) {
+        plan.host.push((Point::Ready, HostStep::DelegateCgroup(uid)));
+    }
     let own = around.opts.cgroups.get("");
     let hidden = around.wanted.has(Kind::Cgroup) || around.wanted.has(Kind::User) || around.host.in_userns;
     let joined = around.wanted.path(Kind::Cgroup).is_some();
@@ -44,6 +47,27 @@ fn v2(plan: &mut Plan, around: &Around<'_>, entry: &Entry<'_>) -> Result<()> {
         return fresh(plan, entry);
     }
     copy(plan, around, entry, path, entry.target.clone(), entry.options.of_copy())
+}
+
+/// Who gets the cgroup: the user of the process, as the host knows it, if `entry` is the mount by which a container with
+/// a cgroup namespace of its own is to manage the cgroups below (config-linux.md, "Cgroup ownership").
+fn owner(around: &Around<'_>, entry: &Entry<'_>) -> Option<u32> {
+    let Around { spec, wanted, .. } = around;
+    let named = entry.mount.source().as_deref() == Some(Path::new("cgroup"))
+        && entry.mount.destination() == Path::new("/sys/fs/cgroup");
+    if !named || entry.options.read_only() || !wanted.is_new(Kind::Cgroup) {
+        return None;
+    }
+    let uid = spec.process().as_ref()?.user().uid();
+    if !wanted.has(Kind::User) {
+        return Some(uid);
+    }
+    // Of a namespace that is joined the mappings are not known.
+    let (uids, _) = id_maps::configured(spec);
+    uids.iter().find_map(|map| {
+        let offset = uid.checked_sub(map.container_id()).filter(|offset| *offset < map.size())?;
+        map.host_id().checked_add(offset)
+    })
 }
 
 /// A new cgroup2 mount, of the cgroup namespace's root.

@@ -58,6 +58,8 @@ pub enum HostStep {
     JoinCgroup,
     /// Set the cgroup's limits.
     Limits,
+    /// Give the cgroup to this user, by the host's number.
+    DelegateCgroup(u32),
     OomScoreAdj(i32),
     /// Soft and hard limit in the resource's own unit (prlimit(2)).
     Rlimit {
@@ -94,6 +96,7 @@ impl fmt::Display for HostStep {
             HostStep::IdMapTree { slot, .. } => write!(f, "map the ids of {slot}"),
             HostStep::JoinCgroup => f.write_str("join the cgroup"),
             HostStep::Limits => f.write_str("set cgroup limits"),
+            HostStep::DelegateCgroup(uid) => write!(f, "give the cgroup to user {uid}"),
             HostStep::OomScoreAdj(value) => write!(f, "set oom_score_adj {value}"),
             HostStep::Rlimit { name, soft, hard, .. } => write!(f, "set {name} {soft}:{hard}"),
             HostStep::Listener { path, .. } => write!(f, "send the seccomp listener to {}", path.display()),

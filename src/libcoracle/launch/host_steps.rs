@@ -9,6 +9,7 @@ use coracle_plan::{HostStep, Slot};
 use coracle_sys::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+use nix::unistd::Uid;
 
 use super::{Child, id_maps, listener};
 use crate::error::{Context, Error, Kind, Result};
@@ -46,6 +47,7 @@ impl HostSteps<'_> {
                 Ok(())
             }
             HostStep::Limits => Ok(self.resources.map_or(Ok(()), |r| self.cgroup.set(r))?),
+            HostStep::DelegateCgroup(uid) => Ok(self.cgroup.delegate(Uid::from_raw(*uid))?),
             HostStep::IdMaps(maps) => id_maps::write(child.pid, maps),
             HostStep::CheckIdMaps { uids, gids } => id_maps::check(child.pid, uids, gids),
             HostStep::NetDevices(devices) => network::move_devices(child.pid, devices),
