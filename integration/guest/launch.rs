@@ -23,7 +23,8 @@ fn invalid(text: &str) -> io::Error {
 ///
 /// Words: `umask=OCTAL`, `open=FD:PATH` (kept open), `tty=PATH` (standard streams and controlling terminal),
 /// `nofile=SOFT[:HARD]`, `cpus=N,N`, `groups=N,N`, `ignore=SIGNAL`, `v2=` (pure cgroup v2), `v1=` (without the v2 tree),
-/// `user=ID` (that user and group, no others), `bind=FROM:TO` (a mount only the program sees).
+/// `user=ID` (that user and group, no others), `bind=FROM:TO` (a mount only the program sees), `stop=` (stops itself, for
+/// a tracer).
 ///
 /// # Errors
 /// The errno of what could not be done.
@@ -75,6 +76,7 @@ fn set(word: &str, value: &str) -> io::Result<Option<OwnedFd>> {
             mount(Some(from), to, none, MsFlags::MS_BIND, none)?;
         }
         "oom" => fs::write("/proc/self/oom_score_adj", value)?,
+        "stop" => nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP)?,
         "v2" => pure_v2()?,
         "v1" => {
             private_mounts()?;

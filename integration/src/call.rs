@@ -108,9 +108,13 @@ impl Call {
         running.wait()
     }
 
-    /// Starts it and does not wait.
-    #[track_caller]
-    pub fn spawn(self) -> Running {
+    /// The program that is called.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The same as a command of the standard library, whose streams are the harness's own.
+    pub fn command(&self) -> Command {
         let mut command = if self.launch.is_empty() {
             Command::new(&self.program)
         } else {
@@ -120,6 +124,13 @@ impl Call {
         };
         command.args(&self.args).env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.cwd);
+        command
+    }
+
+    /// Starts it and does not wait.
+    #[track_caller]
+    pub fn spawn(self) -> Running {
+        let mut command = self.command();
         command.stdin(if self.null_stdin { Stdio::null() } else { Stdio::piped() });
         let (out, out_end) = std::io::pipe().unwrap();
         let (err, err_end) = std::io::pipe().unwrap();

@@ -19,6 +19,7 @@ mod registry;
 mod runner;
 mod runtime;
 mod terminal;
+mod tracer;
 
 pub use bundle::Bundle;
 pub use call::{Call, Running};
@@ -26,12 +27,14 @@ pub use cgroup::Cgroup;
 pub use container::Container;
 pub use host::{Skip, need, skip};
 pub use json::{Facts, merge};
+pub use leaks::Snapshot;
 pub use mount::HostMount;
 pub use output::Output;
 pub use registry::{Context, Test, test};
 pub use runner::main;
 pub use runtime::Coracle;
 pub use terminal::{ConsoleSocket, Pty};
+pub use tracer::{Action, Called, Fault, Trace, trace};
 
 /// Skips the rest of the test, with the reason, when a need of it is not met: `requires!(need::controller("pids"))`.
 #[macro_export]

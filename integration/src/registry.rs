@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::bundle::Bundle;
 use crate::call::Call;
@@ -15,14 +16,22 @@ pub struct Test {
     pub(crate) covers: &'static [u16],
     pub(crate) body: fn(&Context),
     pub(crate) known: &'static [(&'static str, &'static str)],
+    pub(crate) limit: Duration,
 }
 
 /// Registers a test.
 pub const fn test(name: &'static str, covers: &'static [u16], body: fn(&Context)) -> Test {
-    Test { name, covers, body, known: &[] }
+    Test { name, covers, body, known: &[], limit: Duration::from_secs(120) }
 }
 
 impl Test {
+    /// How long it may take, when that is not two minutes.
+    #[must_use]
+    pub const fn limit(mut self, limit: Duration) -> Test {
+        self.limit = limit;
+        self
+    }
+
     /// Runtimes known to fail this test: the beginning of `name version`, and why. Passing there is then a failure.
     #[must_use]
     pub const fn known(mut self, known: &'static [(&'static str, &'static str)]) -> Test {
@@ -76,6 +85,11 @@ impl Context {
     /// A path in the directory of this test.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// Part of the name of everything this test makes.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// The guest program on the host.

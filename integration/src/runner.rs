@@ -20,9 +20,6 @@ use crate::registry::{Context, Test};
 use crate::{coverage, options};
 use options::Options;
 
-/// How long one test may take.
-const LIMIT: Duration = Duration::from_secs(120);
-
 thread_local! {
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
 }
@@ -182,7 +179,7 @@ fn limited(run: &Arc<Run>, test: Test, number: usize) -> Outcome {
     let (sender, receiver) = mpsc::channel();
     let shared = Arc::clone(run);
     std::thread::spawn(move || drop(sender.send(single(&shared, &test, number))));
-    receiver.recv_timeout(LIMIT).unwrap_or_else(|_| Outcome::Failed(format!("not done after {LIMIT:?}")))
+    receiver.recv_timeout(test.limit).unwrap_or_else(|_| Outcome::Failed(format!("not done after {:?}", test.limit)))
 }
 
 fn single(run: &Run, test: &Test, number: usize) -> Outcome {

@@ -12,6 +12,7 @@ mod escapes;
 mod events;
 mod exec;
 mod exec_more;
+mod faults;
 mod features;
 mod hooks;
 mod lifecycle;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         escapes::TESTS,
         systems::TESTS,
         scale::TESTS,
+        faults::TESTS,
     ];
     let mut tests = topics.concat();
     tests.extend(differential::tests());

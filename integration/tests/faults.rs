@@ -1,0 +1,114 @@
+//! Every system call of every verb fails once with each error it can return, and is the last of its process once:
+//! nothing may leak, the truth must be told, and the verb must succeed the next time.
+//!
+//! By default a sample, drawn anew each time; `FAULTS=all` tries every one, `FAULTS=N` for N seconds a verb.
+
+mod errnos;
+mod trial;
+mod verbs;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use integration::{Context, Test, test};
+
+use trial::Outcome;
+use verbs::{Subject, VERBS};
+
+const BY_DEFAULT: Duration = Duration::from_secs(6);
+const ALL: Duration = Duration::from_secs(3600);
+
+/// What happened, by number.
+#[derive(Default)]
+struct Tally {
+    tried: usize,
+    survived: usize,
+    failed: usize,
+    missed: usize,
+    unnamed: Vec<String>,
+    violated: Vec<String>,
+}
+
+fn budget() -> Duration {
+    match std::env::var("FAULTS").as_deref() {
+        Ok("all") => ALL,
+        Ok(seconds) => seconds.parse().map_or(BY_DEFAULT, Duration::from_secs),
+        Err(_) => BY_DEFAULT,
+    }
+}
+
+/// Numbers below `size`, each once, in an order that differs from run to run.
+fn shuffled(size: usize) -> impl Iterator<Item = usize> {
+    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.subsec_nanos() as usize);
+    let stride = [7919, 6311, 5003, 104_729].into_iter().find(|prime| size % prime != 0).unwrap_or(1);
+    (0..size).map(move |index| (seed + index * stride) % size)
+}
+
+fn perform(t: &Context, name: &str) {
+    let verb = VERBS.iter().find(|verb| verb.name == name).unwrap();
+    let bundle = t.bundle().patch((verb.patch)()).args(&["/guest", "trap"]);
+    bundle.save();
+    let coracle = t.coracle();
+    let subject = Subject { bundle: &bundle, coracle: &coracle, id: bundle.id() };
+    let scratch = t.path("");
+    let plain = trial::traced(&subject, verb, &scratch, None);
+    assert!(plain.code == 0, "without a fault: {}", plain.text);
+    subject.call("delete").args(["--force", &subject.id]).run().ok();
+    let faults = trial::faults(&plain.calls);
+    let (end, mut tally) = (Instant::now() + budget(), Tally::default());
+    for index in shuffled(faults.len()) {
+        if Instant::now() > end {
+            break;
+        }
+        let (called, fault) = faults[index];
+        let place = format!("{name}: process {} call {} {} {:?}", fault.process, fault.nth, called.call, fault.action);
+        if std::env::var_os("FAULTS_TELL").is_some() {
+            println!("{place}");
+        }
+        tally.tried += 1;
+        match trial::trial(&subject, verb, &scratch, t.token(), fault) {
+            Outcome::Survived => tally.survived += 1,
+            Outcome::Failed => tally.failed += 1,
+            Outcome::Missed => tally.missed += 1,
+            Outcome::Unnamed(text) => tally.unnamed.push(format!("{place}: {text}")),
+            Outcome::Violated(text) => tally.violated.push(format!("{place}: {text}")),
+        }
+    }
+    report(name, plain.calls.len(), faults.len(), &tally);
+}
+
+fn report(name: &str, calls: usize, faults: usize, tally: &Tally) {
+    let Tally { tried, survived, failed, missed, unnamed, violated } = tally;
+    println!(
+        "faults {name}: {calls} calls, {faults} faults, {tried} tried: {survived} survived, {failed} failed cleanly, \
+         {missed} missed, {} without the error's name, {} violations",
+        unnamed.len(),
+        violated.len()
+    );
+    let list: Vec<&str> = unnamed.iter().chain(violated).map(String::as_str).collect();
+    assert!(list.is_empty(), "{}", list.join("\n"));
+}
+
+macro_rules! verb {
+    ($name:literal) => {
+        test(concat!("faults: ", $name), &[], |t| perform(t, $name)).limit(Duration::from_secs(4000))
+    };
+}
+
+pub const TESTS: &[Test] = &[
+    verb!("create"),
+    verb!("create-rich"),
+    verb!("create-userns"),
+    verb!("run"),
+    verb!("start"),
+    verb!("exec"),
+    verb!("kill"),
+    verb!("pause"),
+    verb!("resume"),
+    verb!("update"),
+    verb!("delete"),
+    verb!("delete-force"),
+    verb!("state"),
+    verb!("list"),
+    verb!("ps"),
+    verb!("events"),
+];

@@ -1,0 +1,122 @@
+//! One trial: the container made ready, the verb with its fault, and everything that must hold afterwards.
+
+use std::time::{Duration, Instant};
+
+use integration::{Action, Called, Fault, Snapshot, Trace, trace};
+use nix::errno::Errno;
+
+use super::errnos;
+use super::verbs::{Status, Subject, Verb};
+
+/// How a trial went.
+pub enum Outcome {
+    /// The verb succeeded all the same.
+    Survived,
+    /// It failed, or was killed, and everything held.
+    Failed,
+    /// It failed without naming the error.
+    Unnamed(String),
+    /// Something did not hold.
+    Violated(String),
+    /// The call never came: the run took another way than the one that was recorded.
+    Missed,
+}
+
+/// Every fault there is for the calls that were recorded.
+pub fn faults(calls: &[Called]) -> Vec<(Called, Fault)> {
+    let mut list = Vec::new();
+    for called in calls {
+        let fail = if errnos::acts_anyway(called.call) { Action::FailAfter } else { Action::Fail };
+        let errors = errnos::plausible(called.call).iter().map(|errno| fail(*errno as i32));
+        for action in errors.chain([Action::KillBefore, Action::KillAfter]) {
+            list.push((*called, Fault { process: called.process, nth: called.nth, action }));
+        }
+    }
+    list
+}
+
+/// Makes the container ready and runs the verb with a fault, or without one to learn its calls.
+pub fn traced(subject: &Subject<'_>, verb: &Verb, scratch: &std::path::Path, fault: Option<Fault>) -> Trace {
+    subject.prepare(verb.before);
+    let init = if verb.with_init { subject.pid() } else { None };
+    trace(&subject.verb(verb), scratch, init, fault)
+}
+
+/// One trial, to the end, with nothing left behind by it.
+pub fn trial(subject: &Subject<'_>, verb: &Verb, scratch: &std::path::Path, token: &str, fault: Fault) -> Outcome {
+    let before = Snapshot::take(token);
+    let result = traced(subject, verb, scratch, Some(fault));
+    let judged = judge(subject, verb, fault, &result);
+    let deleted = subject.call("delete").args(["--force", &subject.id]).run();
+    let leaks = settled(&before, token);
+    if deleted.code != 0 {
+        return Outcome::Violated(format!("delete --force: {}", deleted.stderr));
+    }
+    if !leaks.is_empty() {
+        return Outcome::Violated(format!("left behind: {}", leaks.join(", ")));
+    }
+    match judged {
+        Err(problem) => Outcome::Violated(format!("{problem}; it said {:?}", result.text)),
+        Ok(()) if result.hit.is_none() => Outcome::Missed,
+        Ok(()) if result.code == 0 => Outcome::Survived,
+        Ok(()) => named(fault, &result),
+    }
+}
+
+/// What is left after the processes have had time to go.
+fn settled(before: &Snapshot, token: &str) -> Vec<String> {
+    let end = Instant::now() + Duration::from_secs(3);
+    loop {
+        let left = Snapshot::take(token).since(before);
+        if left.is_empty() || Instant::now() > end {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn judge(subject: &Subject<'_>, verb: &Verb, fault: Fault, result: &Trace) -> Result<(), String> {
+    if result.hung {
+        return Err("it hung".into());
+    }
+    if result.text.contains("panicked at") {
+        return Err("it panicked".into());
+    }
+    let list = subject.call("list").run();
+    if list.code != 0 {
+        return Err(format!("list: {}", list.stderr));
+    }
+    let status = subject.status()?;
+    let killed = matches!(fault.action, Action::KillBefore | Action::KillAfter);
+    let allowed = if result.code == 0 { verb.after } else { verb.failed };
+    // Who is killed cannot clean up: then only what a later `delete --force` makes of it counts. Nor can one whose first
+    // process was killed promise that it lives.
+    if !(killed || result.code > 128 && result.code != 255) {
+        if !allowed.contains(&status) {
+            return Err(format!("exit code {} and status {status:?}", result.code));
+        }
+        (verb.holds)(subject, result.code == 0)?;
+    }
+    again(subject, verb, status)
+}
+
+/// The verb once more, without a fault: it must succeed.
+fn again(subject: &Subject<'_>, verb: &Verb, status: Status) -> Result<(), String> {
+    if status != verb.before {
+        let deleted = subject.call("delete").args(["--force", &subject.id]).run();
+        if deleted.code != 0 {
+            return Err(format!("delete --force: {}", deleted.stderr));
+        }
+        subject.prepare(verb.before);
+    }
+    let output = subject.verb(verb).null_stdin().run();
+    if output.code == 0 { Ok(()) } else { Err(format!("again: {}", output.stderr)) }
+}
+
+/// Whether the message of a failure has the errno that caused it.
+fn named(fault: Fault, result: &Trace) -> Outcome {
+    let (Action::Fail(errno) | Action::FailAfter(errno)) = fault.action else { return Outcome::Failed };
+    let name = format!("{:?}", Errno::from_raw(errno));
+    // Memory that the allocator cannot get ends the process on the spot.
+    if result.text.contains(&name) || result.code == 134 { Outcome::Failed } else { Outcome::Unnamed(result.text.clone()) }
+}
