@@ -137,9 +137,7 @@ impl Tracer {
 
     fn appear(&mut self, pid: Pid, counts: bool) {
         let number = self.appeared;
-        self.known
-            .entry(pid.as_raw())
-            .or_insert(Process { number, calls: 0, counts, result: None, kill: false });
+        self.known.entry(pid.as_raw()).or_insert(Process { number, calls: 0, counts, result: None, kill: false });
         self.appeared = self.known.values().map(|process| process.number + 1).max().unwrap_or(0).max(self.appeared);
     }
 
@@ -154,11 +152,9 @@ impl Tracer {
                 let _ = kill(main, Signal::SIGKILL);
             }
         });
+        // To the last one, also those whose beginning nobody has told of yet.
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)) {
             self.stopped(status);
-            if self.known.is_empty() {
-                break;
-            }
         }
         drop(done);
         guard.join().unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 use nix::unistd::Pid;
 
@@ -58,6 +59,15 @@ pub(crate) enum Home {
     V2,
 }
 
+/// Whether a file system of this kind is seen at `path`: there may be nothing, or nothing for this user.
+fn is(path: &Path, wanted: FsType) -> Result<bool> {
+    match statfs(path) {
+        Ok(fs) => Ok(fs.filesystem_type() == wanted),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(Error::kernel(format!("look at {}", path.display()), errno)),
+    }
+}
+
 impl Layout {
     /// Looks at what is mounted on `/sys/fs/cgroup`, and only where that is not cgroup v2 at the mount table.
     ///
@@ -69,16 +79,25 @@ impl Layout {
 
     /// The same, with the cgroups of the process whose file this is as the caller's own.
     pub(crate) fn seen_from(own: &str) -> Result<Layout> {
-        let is = |path: &Path, wanted: FsType| statfs(path).is_ok_and(|fs| fs.filesystem_type() == wanted);
-        let mut layout = if is(Path::new(MOUNT_POINT), CGROUP2_SUPER_MAGIC) {
+        let mut layout = if is(Path::new(MOUNT_POINT), CGROUP2_SUPER_MAGIC)? {
             let unified = Unified { mount: MOUNT_POINT.into(), controllers: Vec::new(), own: None };
             Layout { unified: Some(unified), hierarchies: Vec::new() }
         } else {
             Layout::parse(&read("/proc/self/mountinfo")?, &read(own)?)
         };
         // The mount table names those too that something else is mounted over.
-        layout.unified.take_if(|unified| !is(&unified.mount, CGROUP2_SUPER_MAGIC));
-        layout.hierarchies.retain(|hierarchy| is(&hierarchy.mount, CGROUP_SUPER_MAGIC));
+        if let Some(unified) = &layout.unified
+            && !is(&unified.mount, CGROUP2_SUPER_MAGIC)?
+        {
+            layout.unified = None;
+        }
+        let mut seen = Vec::new();
+        for hierarchy in std::mem::take(&mut layout.hierarchies) {
+            if is(&hierarchy.mount, CGROUP_SUPER_MAGIC)? {
+                seen.push(hierarchy);
+            }
+        }
+        layout.hierarchies = seen;
         if let Some(unified) = &mut layout.unified {
             let controllers = read(unified.mount.join("cgroup.controllers"))?;
             unified.controllers = controllers.split_whitespace().map(String::from).collect();

@@ -55,7 +55,7 @@ fn fill(source: &Source, gate: &Path, mappings: &mut userns::Mappings) -> Result
         }
         Source::Process { pid, start_time } => {
             let gone = || Error::new(Kind::InvalidState, "container not running");
-            Filled::Fd(Process { pid: *pid, start_time: *start_time }.alive().ok_or_else(gone)?)
+            Filled::Fd(Process { pid: *pid, start_time: *start_time }.alive()?.ok_or_else(gone)?)
         }
         Source::Seccomp(filter) => Filled::Program(seccomp::compile(filter)?, filter.flags),
         Source::Connect(path) => Filled::Fd(socket::connect(path)?),

@@ -5,13 +5,10 @@ pub mod record;
 pub mod status;
 pub mod time;
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::id::ContainerId;
@@ -87,8 +84,12 @@ impl Root {
         })?;
         // A `delete` may have come first and removed it, and another claim may be in its place: that is not ours to undo.
         let mut entry = Entry { path: dir, lock: None };
-        let deleted = |_| Error::new(Kind::InvalidState, format!("container {id} was deleted while it was created"));
-        entry.lock().map_err(deleted)?;
+        entry.lock().map_err(|error| match error.kind() {
+            Kind::NotFound => {
+                Error::new(Kind::InvalidState, format!("container {id} was deleted while it was created"))
+            }
+            _ => error,
+        })?;
         Ok(Claim { entry, armed: true })
     }
 
@@ -138,7 +139,7 @@ impl Root {
 /// A container's directory.
 pub struct Entry {
     path: PathBuf,
-    lock: Option<Flock<OwnedFd>>,
+    lock: Option<File>,
 }
 
 impl Entry {
@@ -156,23 +157,69 @@ impl Entry {
         self.path.join(CRIU_ROOT)
     }
 
+    /// Whether that socket is there.
+    pub fn has_gate(&self) -> Result<bool> {
+        let gate = self.gate();
+        match std::fs::symlink_metadata(&gate) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::system(format!("find {}", gate.display()), errno(&error))),
+        }
+    }
+
     /// Keeps other commands that change the container away until the entry is dropped.
     ///
     /// # Errors
     /// [`Kind::NotFound`] if the container went, or another took its place, while this waited.
     pub fn lock(&mut self) -> Result<()> {
-        let held = lock(&self.path, FlockArg::LockExclusive)?;
-        let locked = nix::sys::stat::fstat(held.as_fd()).context(|| format!("look at {}", self.path.display()))?;
-        match std::fs::symlink_metadata(&self.path) {
-            Ok(now) if (now.dev(), now.ino()) == (locked.st_dev, locked.st_ino) => self.lock = Some(held),
-            _ => return Err(Error::new(Kind::NotFound, format!("container does not exist: {}", self.name()))),
+        let directory = self.directory()?;
+        directory.lock().context(|| format!("lock {}", self.path.display()))?;
+        self.hold(directory)
+    }
+
+    /// The same without waiting: whether nobody else was at it.
+    ///
+    /// # Errors
+    /// As of [`lock`](Self::lock).
+    pub fn try_lock(&mut self) -> Result<bool> {
+        let directory = self.directory()?;
+        match directory.try_lock() {
+            Ok(()) => self.hold(directory).map(|()| true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error).context(|| format!("lock {}", self.path.display())),
         }
+    }
+
+    fn directory(&self) -> Result<File> {
+        File::open(&self.path).context(|| format!("open {}", self.path.display()))
+    }
+
+    /// Keeps the lock on `directory`, unless it is not the container's any more.
+    fn hold(&mut self, directory: File) -> Result<()> {
+        let failed = || format!("look at {}", self.path.display());
+        let locked = directory.metadata().context(failed)?;
+        let same = match std::fs::symlink_metadata(&self.path) {
+            Ok(now) => (now.dev(), now.ino()) == (locked.dev(), locked.ino()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error).context(failed),
+        };
+        if !same {
+            return Err(Error::new(Kind::NotFound, format!("container does not exist: {}", self.name())));
+        }
+        self.lock = Some(directory);
         Ok(())
     }
 
     /// Whether another command is changing the container now.
-    pub fn is_locked(&self) -> bool {
-        self.lock.is_none() && lock(&self.path, FlockArg::LockSharedNonblock).is_err()
+    pub fn is_locked(&self) -> Result<bool> {
+        if self.lock.is_some() {
+            return Ok(false);
+        }
+        match self.directory()?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error).context(|| format!("lock {}", self.path.display())),
+        }
     }
 
     /// Lets others change the container again.
@@ -226,9 +273,15 @@ impl Entry {
         }
     }
 
-    /// Keeps `resources` as what an update has left.
-    pub fn set_resources(&self, resources: &[u8]) -> Result<()> {
-        write(&self.path, (RESOURCES, TEMPORARY_RESOURCES), resources)
+    /// Keeps `resources` as what an update has left; `None` is as if there was none.
+    pub fn set_resources(&self, resources: Option<&[u8]>) -> Result<()> {
+        match resources {
+            Some(resources) => write(&self.path, (RESOURCES, TEMPORARY_RESOURCES), resources),
+            None => {
+                let path = self.path.join(RESOURCES);
+                std::fs::remove_file(&path).context(|| format!("remove {}", path.display()))
+            }
+        }
     }
 
     /// Whether all that is in the directory is this runtime's. Where there is no record, nothing else tells a container
@@ -327,11 +380,6 @@ fn write(dir: &Path, (name, temporary): (&str, &str), bytes: &[u8]) -> Result<()
         std::fs::rename(&temporary, &path)
     };
     put().context(|| format!("write {}", path.display()))
-}
-
-fn lock(dir: &Path, how: FlockArg) -> Result<Flock<OwnedFd>> {
-    let file = File::open(dir).context(|| format!("open {}", dir.display()))?;
-    Flock::lock(OwnedFd::from(file), how).map_err(|(_, errno)| Error::system(format!("lock {}", dir.display()), errno))
 }
 
 fn errno(error: &std::io::Error) -> coracle_sys::Errno {

@@ -1,8 +1,9 @@
 //! The verbs that are tried, each with what must be there before and what may be there after.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use integration::{Bundle, Call, Coracle, Output};
+use integration::{Bundle, Call, Coracle};
 use serde_json::{Value, json};
 
 /// Where a container stands; `Absent` when there is none of that id.
@@ -57,8 +58,8 @@ impl Subject<'_> {
         let bundle = self.bundle.path();
         match before {
             Status::Absent => {}
-            Status::Created => drop(quiet(self.call("create").arg("--bundle").arg(bundle).arg(id)).ok()),
-            _ => drop(quiet(self.call("run").args(["--detach", "--bundle"]).arg(bundle).arg(id)).ok()),
+            Status::Created => self.quiet(&self.call("create").arg("--bundle").arg(bundle).arg(id)),
+            _ => self.quiet(&self.call("run").args(["--detach", "--bundle"]).arg(bundle).arg(id)),
         }
         match before {
             Status::Paused => drop(self.call("pause").arg(id).run().ok()),
@@ -67,8 +68,38 @@ impl Subject<'_> {
         }
     }
 
-    /// What `state` says.
+    /// Runs a call which must succeed, with its streams in a file: the container keeps them.
+    pub fn quiet(&self, call: &Call) {
+        self.try_quiet(call).unwrap();
+    }
+
+    /// The same, which may fail.
+    pub fn try_quiet(&self, call: &Call) -> Result<(), String> {
+        let text = self.bundle.path().join("quiet");
+        let file = fs::File::create(&text).unwrap();
+        let again = || file.try_clone().unwrap();
+        let status = call.command().stdin(again()).stdout(again()).stderr(again()).status().unwrap();
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{status}: {}", fs::read_to_string(&text).unwrap_or_default()))
+        }
+    }
+
+    /// What `state` says, when what was going on has ended.
     pub fn status(&self) -> Result<Status, String> {
+        let end = Instant::now() + Duration::from_secs(2);
+        loop {
+            match self.status_now() {
+                Err(text) if text.contains("creating") && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                status => return status,
+            }
+        }
+    }
+
+    fn status_now(&self) -> Result<Status, String> {
         let output = self.call("state").arg(&self.id).run();
         if output.code != 0 && output.stderr.contains("does not exist") {
             return Ok(Status::Absent);
@@ -88,11 +119,6 @@ impl Subject<'_> {
         let state: Value = serde_json::from_str(&self.call("state").arg(&self.id).run().stdout).ok()?;
         i32::try_from(state["pid"].as_i64()?).ok().filter(|pid| *pid > 0)
     }
-}
-
-/// Runs it with its output in no pipe, which a container would hold open.
-fn quiet(call: Call) -> Output {
-    call.null_stdin().run()
 }
 
 fn nothing(_: &Subject<'_>, _: bool) -> Result<(), String> {

@@ -14,25 +14,33 @@ const STATE: &str = "freezer.state";
 /// # Errors
 /// Also when the processes do not freeze in about two seconds; they are thawed again then.
 pub(crate) fn set(dir: &Dir, frozen: bool) -> Result<()> {
-    let write = |value| dir.write(STATE, value).map_err(|e| dir.failed(if frozen { "freeze" } else { "thaw" }, e));
     if !frozen {
-        return write("THAWED");
+        return write(dir, "THAWED");
     }
+    // Half a freeze is none.
+    freeze(dir).or_else(|error| write(dir, "THAWED").and(Err(error)))
+}
+
+fn write(dir: &Dir, state: &str) -> Result<()> {
+    let what = if state == "FROZEN" { "freeze" } else { "thaw" };
+    dir.write(STATE, state).map_err(|errno| dir.failed(what, errno))
+}
+
+fn freeze(dir: &Dir) -> Result<()> {
     let mut wait = Duration::from_micros(10);
     for round in 1..=60 {
         // Again each time: what was forked in the middle of it may have been missed.
-        write("FROZEN")?;
+        write(dir, "FROZEN")?;
         if is(dir, "FROZEN")? {
             return Ok(());
         }
         if round % 20 == 0 {
             // Lets a process go on that others wait for.
-            write("THAWED")?;
+            write(dir, "THAWED")?;
         }
         std::thread::sleep(wait);
         wait = (wait * 2).min(Duration::from_millis(40));
     }
-    write("THAWED")?;
     Err(dir.failed("freeze", Errno::ETIMEDOUT))
 }
 

@@ -35,7 +35,7 @@ impl HostSteps<'_> {
     pub fn run(&mut self, step: &HostStep, child: &Child) -> Result<()> {
         if self.status == Status::Creating && self.state.init.pid != child.pid.as_raw() {
             let gone = || Error::new(Kind::InvalidState, "the container's first process is gone");
-            self.state.init = Process::of(child.pid).ok_or_else(gone)?;
+            self.state.init = Process::of(child.pid)?.ok_or_else(gone)?;
         }
         match step {
             HostStep::JoinCgroup => {

@@ -30,13 +30,7 @@ pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
     };
     entry.lock()?;
     let Some(state) = entry.state()? else {
-        // Its creation was cut short before anything was recorded.
-        if !entry.is_ours() {
-            let text = format!("{} is no container's state, and stays", entry.path().display());
-            return Err(Error::new(Kind::InvalidState, text));
-        }
-        remove_cgroups(&entry, id)?;
-        entry.remove()?;
+        remove_remains(&entry, id)?;
         let missing = Error::new(Kind::NotFound, format!("container does not exist: {id}"));
         return if force { Ok(()) } else { Err(missing) };
     };
@@ -46,6 +40,27 @@ pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
         return Err(Error::new(Kind::InvalidState, text));
     }
     destroy(&entry, &state)
+}
+
+/// Removes what a `create` or `delete` of `id` has left that was killed: a directory without a record which nobody is at.
+/// Whether there was one.
+pub(super) fn clear(root: &Root, id: &ContainerId) -> Result<bool> {
+    let mut entry = root.entry(id)?;
+    if !entry.try_lock()? || entry.state()?.is_some() || !entry.is_ours() {
+        return Ok(false);
+    }
+    remove_remains(&entry, id)?;
+    Ok(true)
+}
+
+/// Removes the directory of a creation that was cut short before anything was recorded.
+fn remove_remains(entry: &Entry, id: &ContainerId) -> Result<()> {
+    if !entry.is_ours() {
+        let text = format!("{} is no container's state, and stays", entry.path().display());
+        return Err(Error::new(Kind::InvalidState, text));
+    }
+    remove_cgroups(entry, id)?;
+    entry.remove()
 }
 
 /// Removes the cgroups a `create` may have made of the configuration it left: those that are empty, where it would have
@@ -71,9 +86,9 @@ fn remove_cgroups(entry: &Entry, id: &ContainerId) -> Result<()> {
 }
 
 /// Kills the first process, if it is still there, and waits for its end.
-fn end(state: &State) -> Result<()> {
+pub(super) fn end(state: &State) -> Result<()> {
     let cgroup = coracle_cgroup::open(&state.cgroup)?;
-    let Some(pidfd) = state.init.alive() else { return Ok(()) };
+    let Some(pidfd) = state.init.alive()? else { return Ok(()) };
     pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL).context(|| format!("kill process {}", state.init.pid))?;
     if cgroup.is_frozen()? {
         cgroup.freeze(false)?;

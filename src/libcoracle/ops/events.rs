@@ -102,7 +102,7 @@ pub fn events(root: &Root, id: &ContainerId, interval: Duration, each: Each<'_>)
 
 fn running(root: &Root, id: &ContainerId) -> Result<(State, Box<dyn Cgroup>, OwnedFd)> {
     let state = root.entry(id)?.existing()?;
-    let init = state.init.alive();
+    let init = state.init.alive()?;
     let init = init.ok_or_else(|| Error::new(Kind::InvalidState, format!("container with id {id} is not running")))?;
     let cgroup = coracle_cgroup::open(&state.cgroup)?;
     Ok((state, cgroup, init))

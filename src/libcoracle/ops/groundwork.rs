@@ -9,6 +9,7 @@ use coracle_plan::{HookKind, Host, Plan};
 use oci_spec::runtime::Spec;
 
 use super::create::CreateOptions;
+use super::delete;
 use crate::bundle::Bundle;
 use crate::error::{Context, Error, Kind, Result};
 use crate::files;
@@ -46,7 +47,7 @@ impl<'a> Groundwork<'a> {
         let rootfs = bundle.rootfs()?;
         files::raise()?;
         let (layout, host) = timed("look at the host", || look(opts))?;
-        let claim = timed("claim the id", || root.claim(id))?;
+        let claim = timed("claim the id", || claim(root, id))?;
         let spec = match &opts.notify_socket {
             Some(_) => Cow::Owned(notify::amend(bundle.spec(), claim.entry().path())?),
             None => Cow::Borrowed(bundle.spec()),
@@ -74,6 +75,14 @@ impl<'a> Groundwork<'a> {
         let streams = streams(spec.process().as_ref().and_then(|p| p.terminal()).unwrap_or(false));
         let state = State { no_new_keyring, notify, streams, ..record(id, bundle, rootfs, &plan, &cgroup) };
         Ok(Groundwork { spec, host, options, plan, state, resources, cgroup, claim })
+    }
+}
+
+/// Takes the id, also where the one who had taken it was killed before there was a container.
+fn claim(root: &Root, id: &ContainerId) -> Result<Claim> {
+    match root.claim(id) {
+        Err(error) if error.kind() == Kind::AlreadyExists && delete::clear(root, id)? => root.claim(id),
+        claim => claim,
     }
 }
 

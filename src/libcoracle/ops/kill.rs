@@ -16,7 +16,7 @@ use crate::store::Root;
 /// [`Kind::InvalidState`] if the container does not run.
 pub fn kill(root: &Root, id: &ContainerId, signal: Signal, all: bool) -> Result<()> {
     let state = root.entry(id)?.existing()?;
-    let init = state.init.alive();
+    let init = state.init.alive()?;
     let is_kill = signal.number() == libc::SIGKILL;
     if !state.own_pid_namespace && (all || (is_kill && init.is_some())) {
         return Ok(coracle_cgroup::open(&state.cgroup)?.kill(signal.number())?);

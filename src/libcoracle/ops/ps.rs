@@ -16,7 +16,7 @@ pub fn ps(root: &Root, id: &ContainerId) -> Result<Vec<i32>> {
     let state = root.entry(id)?.existing()?;
     let pids = coracle_cgroup::open(&state.cgroup)?.pids().map_err(|error| access(error.into()))?;
     // Without a cgroup of its own the one process known to be the container's is its first.
-    let init = state.init.alive().filter(|_| pids.is_empty()).map(|_| state.init.pid);
+    let init = state.init.alive()?.filter(|_| pids.is_empty()).map(|_| state.init.pid);
     Ok(pids.into_iter().map(nix::unistd::Pid::as_raw).chain(init).collect())
 }
 

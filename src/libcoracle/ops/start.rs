@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use coracle_plan::HookKind;
 
-use super::delete::destroy;
+use super::delete::{destroy, end};
 use crate::error::{Context, Error, Kind, Result};
 use crate::hooks;
 use crate::id::ContainerId;
@@ -46,16 +46,18 @@ pub fn start(root: &Root, id: &ContainerId, notify_socket: Option<&OsStr>) -> Re
     // The socket's presence is the created state; from here on the container runs or has stopped.
     std::fs::remove_file(entry.gate()).context(|| format!("remove {}", entry.gate().display()))?;
     let (first, texts) = &state.after_gate;
-    timed("let the program run", || launch::through_gate(connection, *first, texts))?;
-    hooks(HookKind::Poststart, &state.hooks.poststart, Status::Running)?;
-    match (notify, state.init.alive()) {
-        (Some(notify), Some(init)) => {
-            // Whatever else is to be done with the container need not wait for it.
-            entry.unlock();
-            notify.pass_on(init.as_fd(), state.init.pid())
+    timed("let the program run", || launch::through_gate(connection, *first, texts)).inspect_err(|_| {
+        // Whoever is told that it failed to start must not find it running, nor still at its last breath.
+        if let Err(error) = end(&state) {
+            tracing::warn!("{error}");
         }
-        _ => Ok(()),
-    }
+    })?;
+    hooks(HookKind::Poststart, &state.hooks.poststart, Status::Running)?;
+    let Some(notify) = notify else { return Ok(()) };
+    let Some(init) = state.init.alive()? else { return Ok(()) };
+    // Whatever else is to be done with the container need not wait for it.
+    entry.unlock();
+    notify.pass_on(init.as_fd(), state.init.pid())
 }
 
 fn refuse(text: &str) -> Result<()> {

@@ -4,7 +4,7 @@ mod merge;
 
 use std::path::Path;
 
-use coracle_cgroup::Layout;
+use coracle_cgroup::{Layout, Resources};
 use serde_json::{Value, json};
 
 use super::pause::access;
@@ -45,17 +45,27 @@ pub fn update(root: &Root, id: &ContainerId, changes: &Changes) -> Result<()> {
     for warning in resources.warnings() {
         tracing::warn!("{warning}");
     }
+    // Recorded first: what can fail after the limits are set cannot leave them as they were.
+    let recorded = entry.resources()?;
+    entry.set_resources(Some(merge::merged(stored, asked).to_string().as_bytes()))?;
+    apply(&state, &resources.without_devices(), changes).inspect_err(|_| {
+        if let Err(error) = entry.set_resources(recorded.as_deref()) {
+            tracing::warn!("{error}");
+        }
+    })
+}
+
+fn apply(state: &State, resources: &Resources, changes: &Changes) -> Result<()> {
     let cgroup = coracle_cgroup::open(&state.cgroup)?;
-    let before = schemata(&state, changes)?;
-    cgroup.update(&resources.without_devices()).map_err(|error| {
+    let before = schemata(state, changes)?;
+    cgroup.update(resources).map_err(|error| {
         if let (Some(groups), false) = (&state.rdt, before.is_empty())
             && let Err(error) = groups.change(&before.iter().map(String::as_str).collect::<Vec<_>>())
         {
             tracing::warn!("{error}");
         }
         access(error.into())
-    })?;
-    entry.set_resources(merge::merged(stored, asked).to_string().as_bytes())
+    })
 }
 
 /// Reads a file with `linux.resources`, whose name is `file` in messages.

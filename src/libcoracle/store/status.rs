@@ -19,18 +19,15 @@ pub enum Status {
 impl Status {
     /// Asks the kernel: is the process there, does it wait at its gate, is its cgroup frozen.
     pub fn of(entry: &Entry, state: &State) -> Result<Status> {
-        if state.init.alive().is_none() {
+        if state.init.alive()?.is_none() {
             // No process was recorded yet: either somebody is at it, or was killed on the way.
-            let creating = state.init.pid == 0 && entry.is_locked();
+            let creating = state.init.pid == 0 && entry.is_locked()?;
             return Ok(if creating { Status::Creating } else { Status::Stopped });
         }
         if coracle_cgroup::open(&state.cgroup)?.is_frozen()? {
             return Ok(Status::Paused);
         }
-        match std::fs::symlink_metadata(entry.gate()) {
-            Ok(_) => Ok(Status::Created),
-            Err(_) => Ok(Status::Running),
-        }
+        Ok(if entry.has_gate()? { Status::Created } else { Status::Running })
     }
 }
 
