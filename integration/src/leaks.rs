@@ -57,19 +57,29 @@ fn cgroups(directory: &Path, token: &str, found: &mut BTreeSet<String>) {
 
 /// Live children. As this process is the child subreaper, every lost descendant has become one.
 fn children() -> Vec<String> {
+    let line = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ");
+    family().filter(|(_, dead)| !dead).map(|(pid, _)| format!("process {pid} {}", line(pid))).collect()
+}
+
+/// Every child: its process id, and whether it has ended.
+fn family() -> impl Iterator<Item = (i32, bool)> {
     let own = std::process::id().to_string();
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(move |entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
         let (state, parent) = (fields.next(), fields.next());
-        if parent == Some(own.as_str()) && state != Some("Z") {
-            let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
-            found.push(format!("process {} {line}", entry.file_name().to_string_lossy()));
-        }
+        let pid = entry.file_name().to_string_lossy().parse().ok()?;
+        (parent == Some(own.as_str())).then_some((pid, state == Some("Z")))
+    })
+}
+
+/// Takes the exit status of dead children other than `but`, as the first process of a host does for orphans: a process
+/// of a container that nobody reaps keeps its pid namespace, and with it the container's first process, from ending.
+pub fn reap_orphans(but: i32) {
+    for (pid, _) in family().filter(|(pid, dead)| *dead && *pid != but) {
+        let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
     }
-    found
 }
 
 /// Takes the exit status of every dead process that was left to this one. Only when no test is running.

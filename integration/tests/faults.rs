@@ -53,7 +53,7 @@ fn perform(t: &Context, name: &str) {
     let scratch = t.path("");
     let plain = trial::traced(&subject, verb, &scratch, None);
     assert!(plain.code == 0, "without a fault: {}", plain.text);
-    subject.call("delete").args(["--force", &subject.id]).run().ok();
+    subject.delete().unwrap();
     let faults = trial::faults(&plain.calls);
     let (end, mut tally) = (Instant::now() + budget(), Tally::default());
     for index in shuffled(faults.len()) {

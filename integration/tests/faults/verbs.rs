@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use integration::{Bundle, Call, Coracle};
+use integration::{Bundle, Call, Coracle, reap_orphans};
 use serde_json::{Value, json};
 
 /// Where a container stands; `Absent` when there is none of that id.
@@ -63,7 +63,12 @@ impl Subject<'_> {
         }
         match before {
             Status::Paused => drop(self.call("pause").arg(id).run().ok()),
-            Status::Stopped => drop(self.call("kill").args([id, "KILL"]).run().ok()),
+            Status::Stopped => {
+                self.call("kill").args([id, "KILL"]).run().ok();
+                while self.status().unwrap() != Status::Stopped {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
             _ => {}
         }
     }
@@ -78,12 +83,25 @@ impl Subject<'_> {
         let text = self.bundle.path().join("quiet");
         let file = fs::File::create(&text).unwrap();
         let again = || file.try_clone().unwrap();
-        let status = call.command().stdin(again()).stdout(again()).stderr(again()).status().unwrap();
+        let mut child = call.command().stdin(again()).stdout(again()).stderr(again()).spawn().unwrap();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            reap_orphans(child.id().cast_signed());
+            std::thread::sleep(Duration::from_millis(1));
+        };
         if status.success() {
             Ok(())
         } else {
             Err(format!("{status}: {}", fs::read_to_string(&text).unwrap_or_default()))
         }
+    }
+
+    /// `delete --force`, which must always work.
+    pub fn delete(&self) -> Result<(), String> {
+        let deleted = self.try_quiet(&self.call("delete").args(["--force", &self.id]));
+        deleted.map_err(|problem| format!("delete --force: {problem}"))
     }
 
     /// What `state` says, when what was going on has ended.
