@@ -93,9 +93,10 @@ struct Tracer {
 
 /// Runs `call` with a fault, or none, and waits for its end. `other` is traced along: the first process of a container.
 #[track_caller]
+#[expect(clippy::zombie_processes, reason = "the tracer waits for it")]
 pub fn trace(call: &Call, scratch: &Path, other: Option<i32>, fault: Option<Fault>) -> Trace {
     let text = scratch.join("traced");
-    let file = File::create(&text).unwrap();
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&text).unwrap();
     let mut command = call.clone().launched("stop=").command();
     command.stdin(std::process::Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
     let child = command.spawn().unwrap();

@@ -40,7 +40,7 @@ fn budget() -> Duration {
 fn shuffled(size: usize) -> impl Iterator<Item = usize> {
     let seed =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.subsec_nanos() as usize);
-    let stride = [7919, 6311, 5003, 104_729].into_iter().find(|prime| size % prime != 0).unwrap_or(1);
+    let stride = [7919, 6311, 5003, 104_729].into_iter().find(|prime| !size.is_multiple_of(*prime)).unwrap_or(1);
     (0..size).map(move |index| (seed + index * stride) % size)
 }
 

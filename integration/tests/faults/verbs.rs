@@ -81,7 +81,7 @@ impl Subject<'_> {
     /// The same, which may fail.
     pub fn try_quiet(&self, call: &Call) -> Result<(), String> {
         let text = self.bundle.path().join("quiet");
-        let file = fs::File::create(&text).unwrap();
+        let file = fs::File::options().write(true).create(true).truncate(true).open(&text).unwrap();
         let again = || file.try_clone().unwrap();
         let mut child = call.command().stdin(again()).stdout(again()).stderr(again()).spawn().unwrap();
         let status = loop {
