@@ -222,7 +222,7 @@ fn loopback_up(pid: i32) -> coracle_sys::Result<()> {
 
 fn process(pid: i32) -> Result<Process> {
     let gone = || Error::new(Kind::InvalidState, "the restored process is gone");
-    Process::of(Pid::from_raw(pid)).ok_or_else(gone)
+    Process::of(Pid::from_raw(pid))?.ok_or_else(gone)
 }
 
 /// CRIU mounts upon what is there. The root filesystem may be a new one, without what `create` has made in the other.
