@@ -11,8 +11,10 @@ pub mod accounts;
 pub mod compression;
 pub mod configuration;
 pub mod convert;
+pub mod diff;
 pub mod digest;
 pub mod error;
+pub mod layer_writer;
 pub mod manifest;
 pub mod name;
 pub mod overlay;
@@ -24,5 +26,6 @@ pub mod rootless;
 pub mod store;
 pub mod tar;
 pub mod unpack;
+mod upper;
 
 pub use error::{Error, Result};

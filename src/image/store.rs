@@ -40,8 +40,21 @@ pub use references::Reference;
 use crate::error::{Context, Error, Kind, Result};
 use crate::rootless;
 
-const DIRECTORIES: [&str; 9] =
-    ["blobs", "blobs/sha256", "blobs/sha512", "layers", "layers/sha256", "chains", "references", "temporary", "trash"];
+const DIRECTORIES: &[&str] = &[
+    "blobs",
+    "blobs/sha256",
+    "blobs/sha512",
+    "layers",
+    "layers/sha256",
+    "layers/sha512",
+    "chains",
+    "chains/sha256",
+    "chains/sha512",
+    "leases",
+    "references",
+    "temporary",
+    "trash",
+];
 
 /// An open store. As long as it is open, nobody collects its garbage.
 #[derive(Debug)]
@@ -82,7 +95,7 @@ impl Store {
             let dir = made(&path)?;
             let lock = openat(&dir, "lock", OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW, FILE)?;
             flock(&lock, FlockOperation::LockShared)?;
-            for name in DIRECTORIES {
+            for &name in DIRECTORIES {
                 match mkdirat(&dir, name, Mode::RWXU) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => return Err(Error::from(errno).within(format!("make {name}"))),

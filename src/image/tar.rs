@@ -8,10 +8,12 @@ mod field;
 mod header;
 mod pax;
 mod sparse;
+mod write;
 
 use std::io::BufRead;
 
 pub use sparse::Segment;
+pub use write::Writer;
 
 use crate::error::{Error, Escaped, Result};
 use header::{BLOCK, Flag, Header};
@@ -97,6 +99,7 @@ pub struct Reader<R> {
     left: u64,
     padding: u64,
     ended: bool,
+    position: u64,
 }
 
 /// What came before the header of an entry and belongs to it.
@@ -116,7 +119,7 @@ impl Before {
 
 impl<R: BufRead> Reader<R> {
     pub fn new(inner: R, limits: Limits) -> Reader<R> {
-        Reader { inner, limits, entries: 0, left: 0, padding: 0, ended: false }
+        Reader { inner, limits, entries: 0, left: 0, padding: 0, ended: false, position: 0 }
     }
 
     /// The next entry; data of the one before that was not read is skipped. None at the end of the archive.
@@ -150,8 +153,18 @@ impl<R: BufRead> Reader<R> {
     }
 
     pub fn consume(&mut self, count: usize) {
-        self.inner.consume(count);
+        self.advance(count);
         self.left -= count as u64;
+    }
+
+    /// The bytes of the archive read so far: after [`Reader::entry`], where the entry's data begins.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.inner.consume(count);
+        self.position += count as u64;
     }
 
     /// Takes the reader back, which is then somewhere behind the last entry.
@@ -328,7 +341,7 @@ impl<R: BufRead> Reader<R> {
                 return Err(self.at("the archive ends in the middle of the data"));
             }
             let n = available.min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.inner.consume(n);
+            self.advance(n);
             left -= n as u64;
         }
         Ok(())
@@ -345,7 +358,7 @@ impl<R: BufRead> Reader<R> {
             }
             let n = available.len().min(BLOCK - have);
             block[have..have + n].copy_from_slice(&available[..n]);
-            self.inner.consume(n);
+            self.advance(n);
             have += n;
         }
         Ok(Some(block))

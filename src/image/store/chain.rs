@@ -51,6 +51,18 @@ pub struct LeftOut {
 }
 
 impl Chain {
+    /// The tree of the image, to look at: mounted read-only, attached nowhere.
+    pub fn view(&self) -> Result<OwnedFd> {
+        match self.lowers.as_slice() {
+            // One directory is no stack.
+            [only] => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                open(only, flags, Mode::empty()).context(|| format!("open {}", only.display()))
+            }
+            lowers => stack(lowers, None, self.user_xattrs),
+        }
+    }
+
     /// Mounts the image read-only on the directory `target`.
     pub fn mount_read_only(&self, target: &Path) -> Result<()> {
         let mut lowers = self.lowers.clone();
@@ -137,7 +149,10 @@ impl Store {
         if link.hides_all {
             chain.lowers.clear();
         }
-        chain.lowers.insert(0, self.tree_of(id, link));
+        let tree = self.tree_of(id, link);
+        // overlayfs takes a directory once; where a layer comes again, all it had is in the upper one.
+        chain.lowers.retain(|lower| *lower != tree);
+        chain.lowers.insert(0, tree);
         chain.root = link.root.clone();
         chain.root_directory = link.inherits_root.then(|| self.path.join(format!("chains/{}/root", id.path())));
     }

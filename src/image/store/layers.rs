@@ -104,6 +104,9 @@ impl Store {
 }
 
 pub(super) fn check(layers: &[LayerSource<'_>]) -> Result<()> {
+    if layers.is_empty() {
+        return Err(Error::invalid("an image without layers"));
+    }
     if layers.len() > overlay::LAYERS {
         return Err(Error::invalid(format!("{} layers are over the limit of {}", layers.len(), overlay::LAYERS)));
     }

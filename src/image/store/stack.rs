@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
-use rustix::fs::{AtFlags, Mode as Permissions, OFlags, ResolveFlags, open, openat2, statat, unlinkat};
+use rustix::fs::{AtFlags, Mode as Permissions, OFlags, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::chain::{Chain, LeftOut, Link};
@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::error::{Context, Error, Escaped, Result};
 use crate::overlay::{Writable, stack};
 use crate::unpack::{Attributes, Dropped, Mode, is_whiteout, split};
+use crate::upper::{below, names};
 
 /// Whether a layer by itself is right on its base.
 enum Fit {
@@ -69,8 +70,9 @@ impl<'s> Work<'s, '_> {
             Some(fresh) => Some(fresh.layer.clone()),
             None => self.store.record(&format!("{shared}/layer.json"))?,
         };
+        let tree = fresh.as_ref().map_or_else(|| format!("{shared}/fs"), |fresh| fresh.making.path("fs"));
         let fit = match &layer {
-            Some(layer) => self.fit(base, layer)?,
+            Some(layer) => self.fit(base, layer, &tree)?,
             None => Fit::No,
         };
         match (fit, fresh, layer) {
@@ -89,12 +91,12 @@ impl<'s> Work<'s, '_> {
     }
 
     /// Looks at the base for all that the layer leaves to it.
-    fn fit(&self, base: Option<&Chain>, layer: &Layer) -> Result<Fit> {
+    fn fit(&self, base: Option<&Chain>, layer: &Layer, tree: &str) -> Result<Fit> {
         if layer.hides_all || (layer.implicit.is_empty() && layer.whiteouts.is_empty()) {
             return Ok(Fit::AsItIs);
         }
         let view = match base {
-            Some(chain) => Some(self.view(chain)?),
+            Some(chain) => Some(chain.view()?),
             None => None,
         };
         let mut changes = Vec::new();
@@ -108,7 +110,8 @@ impl<'s> Work<'s, '_> {
         let mut empty = Vec::new();
         for path in &layer.implicit {
             match look_up(view.as_ref(), path)? {
-                Seen::Missing if changes.is_empty() => {}
+                // One that was made to hide something may have nothing to hide.
+                Seen::Missing if changes.is_empty() && !self.is_empty(tree, path)? => {}
                 Seen::Missing => empty.push(Change::DropEmpty(path.clone())),
                 Seen::Directory(attributes) => changes.push(Change::Inherit(path.clone(), attributes)),
                 Seen::Link | Seen::Other => return Ok(Fit::No),
@@ -119,41 +122,33 @@ impl<'s> Work<'s, '_> {
         Ok(if changes.is_empty() { Fit::AsItIs } else { Fit::With(changes) })
     }
 
-    /// The tree of the chain, to look at.
-    fn view(&self, chain: &Chain) -> Result<OwnedFd> {
-        match chain.lowers.as_slice() {
-            [only] => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                open(only, flags, Permissions::empty()).context(|| format!("open {}", only.display()))
-            }
-            lowers => stack(lowers, None, self.store.user_xattrs),
-        }
+    fn is_empty(&self, tree: &str, path: &[u8]) -> Result<bool> {
+        let root = self.store.open_directory(tree)?;
+        let directory = below(root.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        Ok(names(&directory)?.is_empty())
     }
 
     fn change(&self, fresh: &Fresh<'_>, changes: &[Change]) -> Result<()> {
         let root = self.store.open_directory(&fresh.making.path("fs"))?;
-        let open = |path: &[u8]| inside(root.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY);
+        let open = |path: &[u8]| below(root.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY);
         for change in changes {
             let (Change::Inherit(path, _) | Change::Drop(path) | Change::DropEmpty(path)) = change;
             let (above, name) = split(path);
+            let parent = open(above)?;
+            let times = Attributes::read(&parent)?;
             let changed = match change {
-                Change::Drop(_) => {
-                    let parent = open(above)?;
-                    match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-                        Ok(stat) if is_whiteout(&stat) => {
-                            unlinkat(&parent, name, AtFlags::empty()).map_err(Error::from)
-                        }
-                        Ok(_) | Err(Errno::NOENT) => Ok(()),
-                        Err(errno) => Err(errno.into()),
-                    }
-                }
-                Change::DropEmpty(_) => match unlinkat(open(above)?, name, AtFlags::REMOVEDIR) {
+                Change::Drop(_) => match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) if is_whiteout(&stat) => unlinkat(&parent, name, AtFlags::empty()).map_err(Error::from),
+                    Ok(_) | Err(Errno::NOENT) => Ok(()),
+                    Err(errno) => Err(errno.into()),
+                },
+                Change::DropEmpty(_) => match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
                     Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
                     Err(errno) => Err(errno.into()),
                 },
                 Change::Inherit(_, attributes) => attributes.apply(open(path)?.as_fd(), &mut Dropped::default()),
             };
-            changed.context(|| format!("adapt \"{}\"", Escaped(path)))?;
+            changed.and_then(|()| times.date(parent.as_fd())).context(|| format!("adapt \"{}\"", Escaped(path)))?;
         }
         Ok(())
     }
@@ -235,13 +230,13 @@ enum Seen {
 
 fn look_up(view: Option<&OwnedFd>, path: &[u8]) -> Result<Seen> {
     let Some(view) = view else { return Ok(Seen::Missing) };
-    match inside(view.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY) {
+    match below(view.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY) {
         Ok(directory) => Attributes::read(directory).map(Seen::Directory),
         Err(Errno::NOENT) => Ok(Seen::Missing),
         Err(Errno::LOOP) => {
             // A link at the end can be hidden like any other file.
             let (above, name) = split(path);
-            match inside(view.as_fd(), above, OFlags::PATH | OFlags::DIRECTORY) {
+            match below(view.as_fd(), above, OFlags::PATH | OFlags::DIRECTORY) {
                 Ok(parent) => statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(|_| Seen::Other).map_err(Into::into),
                 Err(_) => Ok(Seen::Link),
             }
@@ -249,20 +244,13 @@ fn look_up(view: Option<&OwnedFd>, path: &[u8]) -> Result<Seen> {
         Err(Errno::NOTDIR) => {
             // Either it is a file, or it lies below one, where there is nothing.
             let (above, _) = split(path);
-            match inside(view.as_fd(), above, OFlags::PATH | OFlags::DIRECTORY) {
+            match below(view.as_fd(), above, OFlags::PATH | OFlags::DIRECTORY) {
                 Ok(_) => Ok(Seen::Other),
                 Err(_) => Ok(Seen::Missing),
             }
         }
         Err(errno) => Err(Error::from(errno).within(format!("look up \"{}\"", Escaped(path)))),
     }
-}
-
-/// Opens what lies below `root`, through no link.
-fn inside(root: std::os::fd::BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let path = if path.is_empty() { b"." } else { path };
-    openat2(root, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Permissions::empty(), resolve)
 }
 
 impl super::Store {

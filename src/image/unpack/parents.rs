@@ -70,7 +70,8 @@ impl Tree<'_> {
             parent.gives_group = stat.st_mode & 0o2000 != 0;
             // A descriptor that only names the directory has no attributes to ask for.
             let name = format!("/proc/self/fd/{}", parent.fd.as_raw_fd());
-            parent.gives_acl = getxattr(name, "system.posix_acl_default", &mut [0_u8; 0][..]).is_ok_and(|n| n > 0);
+            let acl = getxattr(name, "system.posix_acl_default", &mut [0_u8; 64]);
+            parent.gives_acl = matches!(acl, Ok(1..) | Err(Errno::RANGE));
         }
         Ok(parent)
     }
