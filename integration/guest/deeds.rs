@@ -38,6 +38,7 @@ pub fn perform(word: &str, args: &[String]) -> io::Result<ExitCode> {
         "sleep" => sleep(args)?,
         "wait-file" => wait_file(args)?,
         "trap" => return trap(args),
+        "count" => return count(args),
         "kill-self" => return kill_self(args),
         "isatty" => println!("{}", nix::unistd::isatty(io::stdin().as_fd()).unwrap_or(false)),
         "sizes" => sizes(args)?,
@@ -132,6 +133,25 @@ fn trap(args: &[String]) -> io::Result<ExitCode> {
         left -= 1;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `count FILE`: opens the file and prints `ready`; for every USR1 that comes prints the next number and appends it to the
+/// file; ends with TERM.
+fn count(args: &[String]) -> io::Result<ExitCode> {
+    let mut wanted = SigSet::empty();
+    wanted.add(Signal::SIGUSR1);
+    wanted.add(Signal::SIGTERM);
+    wanted.thread_block()?;
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(argument::<String>(args, 0)?)?;
+    println!("ready");
+    let mut number = 0;
+    while wanted.wait()? == Signal::SIGUSR1 {
+        number += 1;
+        writeln!(file, "{number}")?;
+        println!("{number}");
+        io::stdout().flush()?;
+    }
+    Ok(ExitCode::from(15))
 }
 
 /// `kill-self NUMBER`: in a child when it is the first process of its namespace, which its own signals cannot kill.

@@ -9,6 +9,12 @@ pub fn skip(reason: impl Into<String>) -> ! {
     std::panic::panic_any(Skip(reason.into()))
 }
 
+/// Where programs are looked up, so that the CRIU of the variable `CRIU` is found first.
+pub fn criu_path() -> String {
+    let directory = std::env::var("CRIU").map(|directory| directory + ":").unwrap_or_default();
+    format!("{directory}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+}
+
 /// Needs, for `requires!`.
 pub mod need {
     use std::fs;
@@ -30,6 +36,20 @@ pub mod need {
     /// A program is installed.
     pub fn program(path: &str) -> Result<(), String> {
         met(there(path), format!("{path} is not installed"))
+    }
+
+    /// There is a CRIU that works with this kernel: in the directory of the variable `CRIU`, or installed.
+    pub fn criu() -> Result<(), String> {
+        let checked = std::process::Command::new("criu").arg("check").env("PATH", crate::criu_path()).output();
+        match checked {
+            Err(error) => Err(format!("criu: {error}")),
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                let said = text.lines().find(|line| line.contains("Error")).unwrap_or("no word of the reason");
+                Err(format!("criu does not work here: {said}"))
+            }
+        }
     }
 
     /// A path is there on the host.

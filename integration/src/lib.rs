@@ -25,7 +25,7 @@ pub use bundle::Bundle;
 pub use call::{Call, Running};
 pub use cgroup::Cgroup;
 pub use container::Container;
-pub use host::{Skip, need, skip};
+pub use host::{Skip, criu_path, need, skip};
 pub use json::{Facts, merge};
 pub use leaks::{Snapshot, reap_orphans};
 pub use mount::HostMount;

@@ -6,6 +6,7 @@ mod bad_bundles;
 mod binds;
 mod capabilities;
 mod cgroups;
+mod checkpoint;
 mod devices;
 mod differential;
 mod escapes;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         limits::TESTS,
         network::TESTS,
         pause::TESTS,
+        checkpoint::TESTS,
         ps::TESTS,
         update::TESTS,
         events::TESTS,

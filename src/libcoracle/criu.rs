@@ -17,11 +17,12 @@ pub mod rpc;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use coracle_sys::fds::{receive_with_fd, send_with_fd};
-use coracle_sys::spawn::{keep_before_exec, mount_before_exec};
+use coracle_sys::spawn::{attach_before_exec, keep_before_exec};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{AccessFlags, Pid, access};
 
@@ -56,10 +57,12 @@ pub struct Criu {
 }
 
 impl Criu {
-    /// One that has this process's standard input, output and error and the descriptors `kept` by their numbers, with the
-    /// tree at the first of `mounted` on the second.
-    pub fn for_restore(kept: Vec<OwnedFd>, mounted: (CString, CString)) -> Result<Criu> {
-        start(|command| mount_before_exec(command, mounted.0, mounted.1), kept)
+    /// One that has this process's standard input, output and error and the descriptors `kept` by their numbers, and alone sees
+    /// the detached tree `root` mounted, at `at`.
+    pub fn for_restore(kept: Vec<OwnedFd>, root: OwnedFd, at: &Path) -> Result<Criu> {
+        let problem = |_| Error::new(Kind::InvalidConfig, format!("{} has a byte 0", at.display()));
+        let at = CString::new(at.as_os_str().as_bytes()).map_err(problem)?;
+        start(|command| attach_before_exec(command, root, at), kept)
     }
 
     /// One that has none of them.

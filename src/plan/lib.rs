@@ -31,6 +31,7 @@ pub mod number_list;
 mod paths;
 pub mod process;
 pub mod rdt;
+mod restored;
 mod rlimits;
 mod rootfs;
 mod scheduling;
@@ -173,6 +174,18 @@ impl Plan {
         rootfs::enter(&mut plan, process::of(spec)?, &wanted, host, opts)?;
         plan.init.push(Step::Sync(Point::Ready));
         Ok(plan)
+    }
+
+    /// Gives the mounts of the host's that this start makes the attributes they have after it, in the container whose first
+    /// process is `init`: its id and start time.
+    pub fn mount_attributes(&self, init: (i32, u64)) -> Plan {
+        let mut plan = Plan::default();
+        let (pid, start_time) = init;
+        let slot = plan.source(Source::Process { pid, start_time });
+        plan.init.push(Step::JoinAll { slot, flags: Kind::Mount.flag() });
+        plan.init.extend(restored::attributes(self));
+        plan.init.push(Step::Sync(Point::Ready));
+        plan
     }
 
     /// Adds a source and returns its slot.

@@ -5,8 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::Mode;
+
+use crate::mount::move_mount;
 
 use crate::{Errno, check, creds, fds, rlimit};
 
@@ -49,16 +53,17 @@ pub fn keep_before_exec(command: &mut Command, kept: Vec<OwnedFd>) {
     unsafe { command.pre_exec(keep) };
 }
 
-/// Makes `command` run in a mount namespace of its own, where the tree at `from` is mounted on `at` too. Mounts of the
-/// host still reach it, its own reach nobody and end with it.
-pub fn mount_before_exec(command: &mut Command, from: CString, at: CString) {
-    let mount = move || -> std::io::Result<()> {
+/// Makes `command` run in a mount namespace of its own, where the detached `tree` is attached at `at`. Mounts of the host
+/// still reach it, its own reach nobody and end with it.
+pub fn attach_before_exec(command: &mut Command, tree: OwnedFd, at: CString) {
+    let attach = move || -> std::io::Result<()> {
         unshare(CloneFlags::CLONE_NEWNS)?;
         mount(NONE, c"/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)?;
-        Ok(mount(Some(from.as_c_str()), at.as_c_str(), NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?)
+        let at = open(at.as_c_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        Ok(move_mount(tree.as_fd(), at.as_fd())?)
     };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes a lock.
-    unsafe { command.pre_exec(mount) };
+    unsafe { command.pre_exec(attach) };
 }
 
 const NONE: Option<&CStr> = None;

@@ -91,10 +91,10 @@ impl Images {
         for (i, line) in &errors {
             tracing::warn!("{}:{}: {line}", path.display(), i + 1);
         }
-        let problem = match errors.first() {
-            Some((_, line)) => format!("{problem}: {}", said(line)),
-            None => problem,
-        };
+        // The first is what went wrong, those right after it say where; that nothing came of it all is known.
+        let said: Vec<&str> =
+            errors.iter().map(|(_, line)| said(line)).take_while(|said| !said.ends_with(" FAILED.")).collect();
+        let problem = [&[problem.as_str()], &said[..said.len().min(3)]].concat().join(": ");
         let error = Error::new(Kind::InvalidState, problem);
         error.with_hint(match errors.iter().any(|(_, line)| line.contains("vdso:")) {
             true => format!(

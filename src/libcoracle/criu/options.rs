@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use coracle_plan::namespaces::Kind;
-use coracle_plan::{Plan, Source, Step};
+use coracle_plan::{Plan, Slot, Source, Step};
 
 use super::rpc::Message;
+use crate::error::{Error, Kind as ErrorKind, Result};
 
 /// The numbers of fields in `rpc.proto`.
 mod field {
@@ -89,7 +90,13 @@ pub struct Shared {
     /// Masked paths, those that are not there included.
     pub masked: Vec<PathBuf>,
     /// Namespaces given by path.
-    pub namespaces: Vec<(Kind, PathBuf)>,
+    pub namespaces: Vec<(Kind, PathBuf, Slot)>,
+    /// The root filesystem, if it is mounted.
+    pub root: Option<Slot>,
+    /// The socket that gets the terminal.
+    pub console: Option<Slot>,
+    /// Whether a mount has an id mapping of its own.
+    pub mapped: bool,
 }
 
 impl Shared {
@@ -107,15 +114,26 @@ impl Shared {
                         shared.mounts.push((path(&target.path), from));
                     }
                 }
+                Step::AttachRootfs { slot, .. } => shared.root = Some(*slot),
+                Step::SendPty(slot) => shared.console = *slot,
                 Step::Mask(at) => shared.masked.push(path(at)),
                 _ => {}
             }
         }
-        shared.namespaces.extend(plan.sources.iter().filter_map(|source| match source {
-            Source::Namespace { kind, path, .. } => Some((*kind, path.clone())),
+        shared.mapped = plan.sources.iter().any(|source| matches!(source, Source::Tree(tree) if tree.idmap.is_some()));
+        shared.namespaces.extend(plan.sources.iter().enumerate().filter_map(|(i, source)| match source {
+            Source::Namespace { kind, path, .. } => Some((*kind, path.clone(), Slot(i))),
             _ => None,
         }));
         shared
+    }
+}
+
+impl Shared {
+    /// Checks that there is nothing CRIU would make otherwise without a word.
+    pub fn check(&self) -> Result<()> {
+        let mapped = "criu cannot restore mounts with an id mapping of their own";
+        if self.mapped { Err(Error::new(ErrorKind::Unsupported, mapped)) } else { Ok(()) }
     }
 }
 

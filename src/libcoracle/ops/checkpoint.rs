@@ -65,11 +65,11 @@ pub fn checkpoint(root: &Root, id: &ContainerId, opts: &CheckpointOptions) -> Re
     if host.euid != 0 || host.in_userns {
         tracing::warn!("coracle checkpoint is untested with rootless containers");
     }
-    let images = Images::create(&opts.criu)?;
-    check_parent(opts)?;
     let mut status_fd = opts.status_fd.map(StatusFd::take).transpose()?;
     let mut criu = Criu::for_dump()?;
     criu.check_version()?;
+    let images = Images::create(&opts.criu)?;
+    check_parent(opts)?;
     check_features(&mut criu, opts)?;
     let spec = spec(&entry, &state)?;
     let cgroups = state.cgroup.paths();
@@ -77,6 +77,7 @@ pub fn checkpoint(root: &Root, id: &ContainerId, opts: &CheckpointOptions) -> Re
     let options = PlanOptions { bundle: state.bundle.clone(), ..options };
     let plan = Plan::create(&spec, &host, &options)?;
     let shared = Shared::of(&plan, &options.cgroups);
+    shared.check()?;
     let mounts = if opts.pre_dump { Vec::new() } else { mounts(&shared, &state)? };
     let (images_fd, work_fd) = images.descriptors();
     let annotations = &state.annotations;
@@ -170,10 +171,10 @@ fn mounts(shared: &Shared, state: &State) -> Result<Vec<(PathBuf, PathBuf)>> {
 
 /// The namespaces that are found by name, with their inodes.
 fn namespaces(shared: &Shared) -> Result<Vec<(coracle_plan::namespaces::Kind, u64)>> {
-    let named = shared.namespaces.iter().filter(|(kind, _)| external_name(*kind).is_some());
+    let named = shared.namespaces.iter().filter(|(kind, ..)| external_name(*kind).is_some());
     let inode =
         |path: &PathBuf| std::fs::metadata(path).context(|| format!("look at {}", path.display())).map(|f| f.ino());
-    named.map(|(kind, path)| Ok((*kind, inode(path)?))).collect()
+    named.map(|(kind, path, _)| Ok((*kind, inode(path)?))).collect()
 }
 
 /// The descriptor of `--status-fd`.

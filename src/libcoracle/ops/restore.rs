@@ -1,14 +1,12 @@
 //! `restore`: a container from what `checkpoint` has saved. As `create` and `run`, but that CRIU makes the processes.
 
-use std::ffi::CString;
 use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use coracle_plan::namespaces::Kind as Namespace;
-use coracle_plan::{HookKind, Plan, Step};
+use coracle_plan::{HookKind, Plan, Slot, Step};
 use coracle_sys::clone::{pidfd_open, pidfd_send_signal};
 use coracle_sys::fds::send_with_fd;
 use nix::fcntl::{OFlag, open};
@@ -34,7 +32,7 @@ use crate::id::ContainerId;
 use crate::launch::host_steps::HostSteps;
 use crate::launch::{self, IntoCgroup};
 use crate::notify::Notify;
-use crate::prepare::{connect, prepare};
+use crate::prepare::{Filled, prepare};
 use crate::seal;
 use crate::store::Root;
 use crate::store::process::Process;
@@ -68,7 +66,7 @@ pub fn restore(root: &Root, id: &ContainerId, opts: &CreateOptions, restore: &Re
     let mut signals = if run.detach { None } else { Some(Signals::catch(!run.no_subreaper)?) };
     let images = Images::open(&restore.criu)?;
     let mut work = Groundwork::lay(root, id, opts, &bundle, false)?;
-    let revived = revive(&mut work, &images, opts, restore);
+    let revived = revive(&mut work, &images, restore);
     let mut restored = revived.inspect_err(|_| {
         hooks::run_all(HookKind::Poststop, &work.state.hooks.poststop, &work.state, Status::Stopped);
     })?;
@@ -105,18 +103,17 @@ impl Drop for Restored {
 }
 
 /// Has CRIU make the processes, and brings the record up to what is then.
-fn revive(
-    work: &mut Groundwork<'_>,
-    images: &Images,
-    opts: &CreateOptions,
-    restore: &RestoreOptions,
-) -> Result<Restored> {
+fn revive(work: &mut Groundwork<'_>, images: &Images, restore: &RestoreOptions) -> Result<Restored> {
     let shared = Shared::of(&work.plan, &work.options.cgroups);
-    let console = opts.console_socket.as_deref().map(connect).transpose()?;
+    shared.check()?;
+    let mut filled = prepare(&work.plan.sources, &work.claim.entry().gate())?;
+    let console = shared.console.and_then(|slot| take(&mut filled, slot));
     let mut streams = inherited(images)?;
-    let (kept, join) = namespaces(&shared, &mut streams)?;
+    let (kept, join) = namespaces(&shared, &mut filled, &mut streams)?;
+    let unmounted = || Error::new(Kind::Unsupported, "criu restores only with privilege, and into a mount namespace");
+    let tree = shared.root.and_then(|slot| take(&mut filled, slot)).ok_or_else(unmounted)?;
     let root = RootPoint::make(work.claim.entry().criu_root())?;
-    let mut criu = Criu::for_restore(kept, (c_string(&work.state.rootfs)?, c_string(&root.0)?))?;
+    let mut criu = Criu::for_restore(kept, tree, &root.0)?;
     criu.check_version()?;
     work.cgroup.adopt(criu.pid())?;
     // Some are made only now, by systemd.
@@ -126,8 +123,8 @@ fn revive(
 
     let seen = images.seen_by(criu.pid())?;
     let (images_fd, work_fd) = seen.descriptors();
-    let mounts = mounts(&shared, &work.state)?;
     let annotations = &work.state.annotations;
+    let mounts = mounts(&shared, &work.state)?;
     let places = Places { images: images_fd, work: work_fd, log: LOG, root: &root.0, annotations, mounts: &mounts };
     let told = options::Restore {
         lsm_profile: restore.lsm_profile.as_deref(),
@@ -147,6 +144,14 @@ fn revive(
     let mut restored = restoring.restored.take().ok_or_else(gone)?;
     restored.terminal = restoring.terminal.take();
     Ok(restored)
+}
+
+/// The descriptor that fills a slot.
+fn take(filled: &mut [Filled], Slot(i): Slot) -> Option<OwnedFd> {
+    match std::mem::replace(filled.get_mut(i)?, Filled::Empty) {
+        Filled::Fd(fd) => Some(fd),
+        _ => None,
+    }
 }
 
 /// What is known of a container while CRIU restores it.
@@ -205,7 +210,15 @@ impl Restoring<'_> {
         if time("self") != time(&pid.to_string()) {
             self.state.namespaces |= Namespace::Time.flag();
         }
-        Ok(())
+        self.set_attributes()
+    }
+
+    /// CRIU does not always give a mount of the host's the flags it had: a read-only one would be writable.
+    fn set_attributes(&mut self) -> Result<()> {
+        let plan = self.plan.mount_attributes((self.state.init.pid, self.state.init.start_time));
+        tracing::debug!("plan of the mounts of {}:\n{plan}", self.state.id);
+        let filled = prepare(&plan.sources, Path::new(""))?;
+        launch::to_ready(&plan, filled, IntoCgroup::only(None), &mut |_, _| Ok(())).map(drop)
     }
 }
 
@@ -254,18 +267,24 @@ fn inherited(images: &Images) -> Result<Vec<(String, i32)>> {
 #[expect(clippy::type_complexity, reason = "two lists")]
 fn namespaces<'a>(
     shared: &'a Shared,
+    filled: &mut [Filled],
     inherit: &mut Vec<(String, i32)>,
 ) -> Result<(Vec<OwnedFd>, Vec<(Namespace, &'a Path)>)> {
     let (mut kept, mut join) = (Vec::new(), Vec::new());
-    for (kind, path) in &shared.namespaces {
-        if let Some(name) = external_name(*kind) {
-            let file = OwnedFd::from(File::open(path).context(|| format!("open {kind} namespace {}", path.display()))?);
-            inherit.push((name.to_owned(), file.as_raw_fd()));
-            kept.push(file);
-        } else if *kind == Namespace::Cgroup {
-            return Err(Error::new(Kind::Unsupported, "criu cannot restore into a cgroup namespace given by path"));
-        } else {
-            join.push((*kind, path.as_path()));
+    for (kind, path, slot) in &shared.namespaces {
+        match (external_name(*kind), kind) {
+            (Some(name), _) => {
+                let open = take(filled, *slot);
+                let open =
+                    open.ok_or_else(|| Error::new(Kind::InvalidState, format!("{kind} namespace is not open")))?;
+                inherit.push((name.to_owned(), open.as_raw_fd()));
+                kept.push(open);
+            }
+            (None, Namespace::Cgroup) => {
+                let text = "criu cannot restore into a cgroup namespace given by path";
+                return Err(Error::new(Kind::Unsupported, text));
+            }
+            _ => join.push((*kind, path.as_path())),
         }
     }
     Ok((kept, join))
@@ -290,7 +309,7 @@ struct RootPoint(PathBuf);
 
 impl RootPoint {
     fn make(path: PathBuf) -> Result<RootPoint> {
-        let made = DirBuilder::new().mode(0o755).create(&path);
+        let made = DirBuilder::new().mode(0o700).create(&path);
         made.context(|| format!("create {}", path.display()))?;
         Ok(RootPoint(path))
     }
@@ -302,9 +321,4 @@ impl Drop for RootPoint {
             tracing::warn!("remove {}: {error}", self.0.display());
         }
     }
-}
-
-fn c_string(path: &Path) -> Result<CString> {
-    let problem = |_| Error::new(Kind::InvalidConfig, format!("{} has a byte 0", path.display()));
-    CString::new(path.as_os_str().as_bytes()).map_err(problem)
 }
