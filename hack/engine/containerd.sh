@@ -1,5 +1,5 @@
 # containerd and its command ctr: coracle below containerd's own shim, and below coracle's. Sourced by hack/engines.
-# shellcheck shell=bash disable=SC2154,SC2016
+# shellcheck shell=bash disable=SC2016,SC2034,SC2153,SC2154
 
 type -P containerd ctr >/dev/null || { skip all "containerd is not installed" && finish; }
 
