@@ -77,6 +77,12 @@ pub mod need {
         met(there("/run/systemd/system") && crate::Cgroup::is_v2(), "no systemd with cgroup v2")
     }
 
+    /// AppArmor is enforced, and profiles can be loaded.
+    pub fn apparmor() -> Result<(), String> {
+        let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
+        met(enabled.starts_with('Y') && there("/sbin/apparmor_parser"), "no AppArmor")
+    }
+
     /// Settings of the whole machine may be changed, as in hack/guest.
     pub fn disposable() -> Result<(), String> {
         met(std::env::var_os("DISPOSABLE").is_some(), "changes the machine, so needs DISPOSABLE")

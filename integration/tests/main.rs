@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 
+mod apparmor;
 mod bad_bundles;
 mod binds;
 mod capabilities;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         process::TESTS,
         capabilities::TESTS,
         seccomp::TESTS,
+        apparmor::TESTS,
         hooks::TESTS,
         paths::TESTS,
         terminals::TESTS,

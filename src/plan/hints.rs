@@ -17,6 +17,9 @@ pub fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
             Some("without privilege a namespace is joined together with the user namespace that owns it")
         }
         (Step::Seccomp(_), Errno::EACCES) => Some("set process.noNewPrivileges, or run as root"),
+        (Step::Label { attribute, .. }, Errno::ENOENT) if attribute.as_c_str() == c"self/attr/apparmor/exec" => {
+            Some("no such AppArmor profile is loaded; apparmor_parser --replace FILE loads one")
+        }
         (Step::Scheduler(attr), Errno::EPERM) if matches!(attr.policy, 1 | 2) => Some(
             "its cgroup may have no real-time time: set linux.resources.cpu.realtimeRuntime on the groups above it",
         ),

@@ -113,7 +113,7 @@ pub fn cases() -> Vec<Case> {
             "config.json /linux/resources/network/priorities/0/priority: must be given",
             json!({"network": {"priorities": [{"name": "lo"}]}}),
         ),
-        limit("config.json /linux/resources/unified", json!({"unified": {"pids.max": "5"}})),
+        limit("config.json /linux/resources/unified", json!({"unified": {"moon.max": "5"}})),
         limit("config.json /linux/resources/unified/pids.max: must be a string", json!({"unified": {"pids.max": 5}})),
         limit("config.json /linux/resources/unified", json!({"unified": {"../cgroup.procs": "5"}})),
         limit("config.json /linux/resources/rdma/x", json!({"rdma": {"x": {}}})),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use integration::need;
 use serde_json::{Value, json};
 
 use super::Case;
@@ -105,7 +106,10 @@ pub fn cases() -> Vec<Case> {
             "config.json /process/capabilities/bounding/0: must be a string",
             json!({"capabilities": {"bounding": [5]}}),
         ),
-        process("config.json /process/apparmorProfile", json!({"apparmorProfile": "nosuch"})),
+        process(
+            if need::apparmor().is_ok() { "exec nosuch" } else { "config.json /process/apparmorProfile" },
+            json!({"apparmorProfile": "nosuch"}),
+        ),
         process("config.json /process/selinuxLabel", json!({"selinuxLabel": "system_u:system_r:container_t:s0"})),
         process(
             "config.json /process/execCPUAffinity/initial: \"x\" is no list of CPUs",

@@ -1,0 +1,87 @@
+//! AppArmor: the profile of the container's program and of further ones, where the kernel enforces it.
+
+use integration::{Bundle, Context, Test, need, requires, test};
+use serde_json::json;
+
+/// Profiles that are loaded as long as this lives. Each denies one file.
+struct Profiles<'a> {
+    t: &'a Context,
+    names: Vec<String>,
+}
+
+impl Profiles<'_> {
+    fn load<'a>(t: &'a Context, denied: &[&str]) -> Profiles<'a> {
+        requires!(need::apparmor());
+        let mut profiles = Profiles { t, names: Vec::new() };
+        for path in denied {
+            let name = t.unique();
+            let rules = format!("file, capability, network, signal, unix, mount, umount, deny {path} rwklx,");
+            let text = format!("profile {name} flags=(attach_disconnected) {{ {rules} }}\n");
+            profiles.parser("--replace", &text);
+            profiles.names.push(name);
+        }
+        profiles
+    }
+
+    fn parser(&self, verb: &str, text: &str) {
+        let call = self.t.tool("/sbin/apparmor_parser", &["--skip-cache", "--quiet", verb]);
+        call.stdin(text).run().ok();
+    }
+}
+
+impl Drop for Profiles<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            self.parser("--remove", &format!("profile {name} {{ }}\n"));
+        }
+    }
+}
+
+const CURRENT: [&str; 3] = ["/guest", "read", "/proc/self/attr/current"];
+
+fn confined(t: &Context, profile: &str, no_new_privileges: bool) -> Bundle {
+    let process = json!({"apparmorProfile": profile, "noNewPrivileges": no_new_privileges});
+    t.bundle().patch(json!({"process": process})).file("/one", "1").file("/two", "2").args(&["/guest", "trap"])
+}
+
+pub const TESTS: &[Test] = &[
+    test("apparmor: the program and further ones are confined", &[134], |t| {
+        let profiles = Profiles::load(t, &["/one", "/two"]);
+        let (first, second) = (&profiles.names[0], &profiles.names[1]);
+        for no_new_privileges in [true, false] {
+            let bundle = confined(t, first, no_new_privileges);
+            confined(t, first, no_new_privileges).args(&CURRENT).run().ok().says(&format!("{first} (enforce)"));
+            let mut container = bundle.start();
+            assert_eq!(container.line(), "ready");
+            let own = std::fs::read_to_string(format!("/proc/{}/attr/current", container.pid())).unwrap();
+            assert_eq!(own.trim(), format!("{first} (enforce)"));
+            container.exec(CURRENT).ok().says(&format!("{first} (enforce)"));
+            container.exec(["/guest", "read", "/one"]).fails().stderr("Permission denied");
+            container.exec(["/guest", "read", "/two"]).ok().says("2");
+            let other = ["--apparmor", second];
+            container.exec_with(&other, &CURRENT).ok().says(&format!("{second} (enforce)"));
+            container.exec_with(&other, &["/guest", "read", "/one"]).ok().says("1");
+            container.exec_with(&other, &["/guest", "read", "/two"]).fails().stderr("Permission denied");
+        }
+    }),
+    test("apparmor: in a user namespace", &[134], |t| {
+        let profiles = Profiles::load(t, &["/one"]);
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+        let bundle = confined(t, &profiles.names[0], true).namespace(json!({"type": "user"}));
+        let bundle = bundle.patch(json!({"linux": {"uidMappings": map, "gidMappings": map}}));
+        bundle.args(&["/guest", "read", "/one"]).run().fails().stderr("Permission denied");
+    }),
+    test("apparmor: without a profile it is that of the caller", &[], |t| {
+        requires!(need::apparmor());
+        t.bundle().args(&CURRENT).run().ok().says("unconfined");
+    }),
+    test("apparmor: a profile that is not loaded is an error that names it", &[134], |t| {
+        let profiles = Profiles::load(t, &["/one"]);
+        confined(t, "nosuch", true).run().fails().stderr("nosuch").stderr("no such file or directory");
+        let mut container = confined(t, &profiles.names[0], true).start();
+        assert_eq!(container.line(), "ready");
+        container.exec_with(&["--apparmor", "nosuch"], &CURRENT).fails().stderr("nosuch");
+        container.exec(["/guest", "read", "/two"]).ok().says("2");
+    })
+    .known(&[("runc", "does not name it")]),
+];
