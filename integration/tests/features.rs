@@ -105,6 +105,7 @@ pub const TESTS: &[Test] = &[
     })
     .known(OLD),
     test("features: every listed memory policy is taken", &[443, 444], |t| {
+        requires!(need::path("/proc/self/numa_maps"));
         let listed = features(t)["linux"]["memoryPolicy"].clone();
         for mode in strings(&listed["modes"]) {
             let nodes = if ["MPOL_DEFAULT", "MPOL_LOCAL"].contains(&mode.as_str()) { json!(null) } else { json!("0") };

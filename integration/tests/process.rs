@@ -185,6 +185,8 @@ pub const TESTS: &[Test] = &[
     })
     .known(&[("runc 1.1", "inherits the affinity")]),
     test("process: personality", &[423], |t| {
+        // Where there are other personalities.
+        requires!(need::path("/proc/sys/abi/vsyscall32"));
         let patch = |personality: Value| t.bundle().patch(json!({"linux": {"personality": personality}}));
         patch(json!({"domain": "LINUX32"})).facts().is("/personality", &json!(8)).is("/machine", &json!("i686"));
         patch(json!({"domain": "LINUX"})).facts().is("/personality", &json!(0));
@@ -193,6 +195,7 @@ pub const TESTS: &[Test] = &[
     })
     .known(&[("runc 1.1", "does not know personality")]),
     test("process: memory policy", &[383, 384, 385], |t| {
+        requires!(need::path("/proc/self/numa_maps"));
         let patch = |policy: Value| t.bundle().patch(json!({"linux": {"memoryPolicy": policy}}));
         let facts = patch(json!({"mode": "MPOL_BIND", "nodes": "0"})).facts();
         facts.is("/memory_policy/mode", &json!(2)).is("/memory_policy/nodes", &json!([0]));

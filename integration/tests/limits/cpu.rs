@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use integration::{Cgroup, Context, need, requires};
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{Driver, Limited, tried};
@@ -42,16 +43,20 @@ pub fn shares(t: &Context, driver: Driver) {
     let (heavy, light) = (one(10_240), one(128));
     holds(&heavy, "10240", "639");
     holds(&light, "128", "21");
-    // While both want all of a processor.
+    // While both want all of a processor. Started in the other order, the light one would wait for its start.
     let race = |first: &Limited, second: &Limited| {
-        let mut burning = [first, second].map(|one| one.container.call("exec").args(["/guest", "burn", "1.2"]).spawn());
-        burning.iter_mut().for_each(|one| assert_eq!(one.line(), "burning"));
+        let burning = [second, first].map(|one| {
+            let mut burning = one.container.call("exec").args(["/guest", "burn", "20"]).spawn();
+            assert_eq!(burning.line(), "burning");
+            burning
+        });
         let before = (first.used(), second.used());
         std::thread::sleep(Duration::from_millis(800));
         let (first, second) = (first.used() - before.0, second.used() - before.1);
         assert!(first > 3 * second, "{first:?} against {second:?}");
-        for mut one in burning {
-            one.wait().ok();
+        for mut burning in burning {
+            burning.signal(Signal::SIGTERM);
+            burning.wait().code(128 + Signal::SIGTERM as i32);
         }
     };
     race(&heavy, &light);
