@@ -156,6 +156,14 @@ impl Bundle {
         self.coracle.call(["run"]).args(options).arg("--bundle").arg(&self.path).arg(container.id()).run()
     }
 
+    /// `run` in the foreground of another program than the configuration's.
+    #[track_caller]
+    pub fn run_args(&self, args: &[&str]) -> Output {
+        let config = self.config.clone();
+        let bundle = Bundle { path: self.path.clone(), config, coracle: self.coracle.clone(), ids: self.ids.clone() };
+        bundle.args(args).run()
+    }
+
     /// Runs the probe, which must succeed, and returns its report.
     #[track_caller]
     pub fn facts(&self) -> Facts {

@@ -57,6 +57,50 @@ pub const TESTS: &[Test] = &[
         facts.is("/paths/~1new~1a~1dir~1file/read", &json!("ok")).is("/paths/~1new~1file/read", &json!("ok"));
         facts.is("/paths/~1new~1file/kind", &json!("file"));
     }),
+    test("binds: a link at the source is copied, or mounted as it is", &[], |t| {
+        let bundle = t.bundle().file("/../extra/file", "bound");
+        std::os::unix::fs::symlink("/some/where", bundle.path().join("extra/link")).unwrap();
+        let at = |to: &str, options: &[&str]| {
+            let options = [&["bind"], options].concat();
+            json!({"destination": to, "source": "extra/link", "options": options})
+        };
+        let bundle = bundle
+            .mount(at("/new/copy", &["copy-symlink"]))
+            .mount(json!({"destination": "/mnt/file", "source": "extra/file", "options": ["bind", "copy-symlink", "ro"]}))
+            .link("/mnt", "/tmp/over")
+            .mount(at("/tmp/over", &["src-nofollow", "dest-nofollow"]))
+            .args(&["/guest", "probe", "/new/copy", "/mnt/file", "/tmp/over"]);
+        let facts = bundle.facts();
+        facts.is("/paths/~1mnt~1file/read", &json!("ok")).is("/paths/~1new~1copy/kind", &json!("link"));
+        assert!(facts.mount("/mnt/file").is_some() && facts.mount("/tmp/over").is_some());
+        assert_eq!(fs::read_link(bundle.rootfs().join("new/copy")).unwrap().to_str(), Some("/some/where"));
+        // Again, over what the first run left; then over something else.
+        bundle.facts();
+        fs::remove_file(bundle.rootfs().join("new/copy")).unwrap();
+        fs::write(bundle.rootfs().join("new/copy"), "").unwrap();
+        bundle.run().fails().stderr("something else than the same link");
+        let both = t.bundle().mount(at("/mnt", &["copy-symlink", "src-nofollow"]));
+        both.run().fails().stderr("copy-symlink excludes");
+    })
+    .known(&[("runc", "does not have these options")]),
+    test("binds: a destination that is not followed must be there", &[], |t| {
+        let bundle = t.bundle().file("/../extra/file", "bound");
+        let at = |to: &str| json!({"destination": to, "source": "extra", "options": ["bind", "dest-nofollow"]});
+        bundle.mount(at("/new")).run().fails().stderr("ENOENT");
+        let bundle = t.bundle().file("/../extra/file", "bound").link("/proc", "/p");
+        bundle.mount(at("/p/sys")).run().fails();
+    })
+    .known(&[("runc", "does not have these options")]),
+    test("binds: an id map in the option", &[], |t| {
+        let source = HostMount::tmpfs(&t.path("source"), "mode=777");
+        fs::write(source.path().join("file"), "").unwrap();
+        let mount = |option: &str| json!({"destination": "/mnt", "source": source.path(), "options": ["bind", option]});
+        let bundle = t.bundle().mount(mount("idmap=uids=0-1000-1;gids=0-2000-1")).args(&["/guest", "probe", "/mnt/file"]);
+        bundle.facts().is("/paths/~1mnt~1file/uid", &json!(1000)).is("/paths/~1mnt~1file/gid", &json!(2000));
+        let wrong = t.bundle().mount(mount("idmap=uids=0-1000-1"));
+        wrong.run().fails().stderr("both uids= and gids= are needed");
+    })
+    .known(&[("runc", "does not have these options")]),
     test("binds: type is ignored with bind", &[22, 23], |t| {
         let bundle = t.bundle().file("/../extra/file", "bound");
         let mount = json!({"destination": "/mnt", "type": "moonfs", "source": "extra", "options": ["rbind"]});

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use integration::{Bundle, Context, Test, need, requires, test};
+use integration::{Bundle, Container, Context, Test, need, requires, test};
 use serde_json::{Value, json};
 
 /// A bundle whose cgroup is `/NAME`, with these resources.
@@ -58,6 +58,29 @@ pub const TESTS: &[Test] = &[
         let list = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path().join(&name));
         list.for_each(|path| ["a/b", "a", ""].iter().for_each(|below| drop(fs::remove_dir(path.join(below)))));
     }),
+    test("cgroups: none at all, where none is wanted", &[], |t| {
+        let (bundle, name) = limited(t, json!({"devices": null}));
+        bundle.save();
+        let root = t.root();
+        let call = |who: &str| t.coracle().bare().args(["--cgroup-manager", who]).arg("--root").arg(&root);
+        let mut container = Container::named(&t.coracle(), &bundle.id());
+        let create = call("disabled").args(["create", "--bundle"]).arg(bundle.path()).arg(container.id());
+        container.attach(create.spawn()).ok();
+        container.start().ok();
+        assert_eq!(container.line(), "ready");
+        assert!(!there(&unified().join(&name)) && !there(&Path::new("/sys/fs/cgroup/pids").join(&name)));
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        assert_eq!(fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap(), own);
+        container.call("pause").run().fails().stderr("no cgroup of its own");
+        drop(container);
+        let limits = bundle.patch(json!({"linux": {"resources": {"pids": {"limit": 5}}}}));
+        limits.save();
+        let refused = call("disabled").args(["run", "--bundle"]).arg(limits.path()).arg(limits.id());
+        refused.run().fails().stderr("--cgroup-manager=disabled");
+        let unknown = call("someone").args(["run", "--bundle"]).arg(limits.path()).arg(limits.id());
+        unknown.run().fails().stderr("must be cgroupfs, systemd or disabled");
+    })
+    .known(&[("runc", "has no such option")]),
     test("cgroups: parents of a create that was killed before it had a record go with delete", &[], |t| {
         requires!(need::unified());
         let (bundle, name) = limited(t, json!({}));

@@ -81,7 +81,8 @@ pub const TESTS: &[Test] = &[
             let point = format!("/mnt/{number}");
             bundle = bundle.directory(&point);
             let recursive = option.starts_with('r') && !["ro", "rw", "relatime"].contains(&option.as_str());
-            let mount = if recursive || option == "bind" {
+            let of_links = ["copy-symlink", "src-nofollow", "dest-nofollow"].contains(&option.as_str());
+            let mount = if recursive || of_links || option == "bind" {
                 json!({"destination": point, "source": "extra", "options": ["bind", option]})
             } else {
                 json!({"destination": point, "type": "tmpfs", "source": "tmpfs", "options": [option]})

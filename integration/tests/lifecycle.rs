@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use integration::{Context, Test, test};
+use integration::{Container, Context, Test, test};
 use serde_json::{Value, json};
 
 /// Name and status of what `list` shows.
@@ -171,6 +171,31 @@ pub const TESTS: &[Test] = &[
         assert_eq!(head, ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
         t.coracle().call(["list", "-f", "xml"]).run().fails().stderr("invalid format option");
     }),
+    test("lifecycle: a regular expression stands for many", &[], |t| {
+        let bundle = t.bundle().args(&["/guest", "trap"]);
+        bundle.save();
+        let name = t.unique();
+        let mut containers: Vec<Container> =
+            ["a1", "a2", "b1"].iter().map(|id| Container::named(&t.coracle(), &format!("{name}-{id}"))).collect();
+        for container in &mut containers {
+            let run = t.coracle().call(["run", "--detach", "--bundle"]).arg(bundle.path()).arg(container.id());
+            container.attach(run.spawn()).ok();
+            assert_eq!(container.line(), "ready");
+        }
+        let some = format!("{name}-a[0-9]$");
+        let list = t.coracle().call(["list", "--quiet", "--regex", &some]).run();
+        list.ok().says(&format!("{name}-a1\n{name}-a2"));
+        t.coracle().call(["kill", "--regex", &some, "KILL"]).run().ok();
+        assert_eq!((containers[0].wait(), containers[1].wait()), (137, 137));
+        assert_eq!(containers[2].status(), "running");
+        let refused = t.coracle().call(["delete", "-r", &name]).run();
+        refused.code(1).stderr("delete failed for one container").stderr("that is not stopped: running");
+        assert_eq!(listed(t).len(), 1);
+        t.coracle().call(["delete", "--force", "--regex", "."]).run().ok();
+        assert_eq!(listed(t), []);
+        t.coracle().call(["kill", "-r", "("]).run().fails().stderr("invalid regular expression");
+    })
+    .known(&[("runc", "has no such option")]),
     test("lifecycle: an empty list is null in JSON", &[], |t| {
         fs::create_dir(t.root()).unwrap();
         t.coracle().call(["list", "-f", "json"]).run().ok().says("null");

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 
+mod annotations;
 mod apparmor;
 mod bad_bundles;
 mod binds;
@@ -19,6 +20,7 @@ mod features;
 mod hooks;
 mod lifecycle;
 mod limits;
+mod live_mounts;
 mod mounts;
 mod namespaces;
 mod network;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         lifecycle::TESTS,
         mounts::TESTS,
         binds::TESTS,
+        live_mounts::TESTS,
+        annotations::TESTS,
         rootfs::TESTS,
         rootless::TESTS,
         devices::TESTS,

@@ -130,6 +130,8 @@ pub enum Driver {
     Cgroupfs,
     /// systemd, on request: the host's, or for users their own.
     Systemd(Options),
+    /// Nobody: there is to be none.
+    Nobody,
 }
 
 /// A new cgroup, with nothing in it. Dropped, it is removed again with all that came to be in it, unless it was
@@ -142,7 +144,7 @@ pub struct Created {
 impl Created {
     /// Makes it permanent.
     pub fn keep(mut self) -> Box<dyn Cgroup> {
-        std::mem::replace(&mut self.cgroup, Box::new(Nowhere))
+        std::mem::replace(&mut self.cgroup, Box::new(Nowhere::NotPermitted))
     }
 }
 
@@ -178,6 +180,9 @@ pub fn create(
         let scope = Scope::create(layout, id, cgroups_path, options)?;
         return Ok(Created { cgroup: Box::new(scope) });
     }
+    if driver == Driver::Nobody {
+        return Ok(Created { cgroup: Box::new(Nowhere::NotWanted) });
+    }
     let target = Target::parse(cgroups_path, id).map_err(Error::refused)?;
     let optional = rootless && cgroups_path.is_none();
     let created = match layout.mode() {
@@ -195,7 +200,7 @@ pub fn create(
 }
 
 fn none() -> Created {
-    Created { cgroup: Box::new(Nowhere) }
+    Created { cgroup: Box::new(Nowhere::NotPermitted) }
 }
 
 /// The cgroup v2 directory that process `pid` is in now; `None` where there is no v2 hierarchy.
@@ -240,7 +245,7 @@ pub fn join(path: &Path, pid: Pid) -> Result<()> {
 /// When it is there and cannot be opened.
 pub fn open(location: &Location) -> Result<Box<dyn Cgroup>> {
     let cgroup: Box<dyn Cgroup> = match (&location.unified, location.hierarchies.is_empty()) {
-        (None, true) => Box::new(Nowhere),
+        (None, true) => Box::new(Nowhere::NotPermitted),
         (Some(place), true) => Box::new(Unified::open(place.clone())?),
         (_, false) => Box::new(Hierarchies::open(location)?),
     };

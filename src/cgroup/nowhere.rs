@@ -7,9 +7,12 @@ use nix::unistd::{Pid, Uid};
 use crate::error::{Error, Result};
 use crate::{Cgroup, Location, Oom, Resources, Stats};
 
-/// A container that stays in the cgroup of its creator, who may not make another.
+/// A container that stays in the cgroup of its creator, who may not make another, or does not want to.
 #[derive(Debug)]
-pub(crate) struct Nowhere;
+pub(crate) enum Nowhere {
+    NotPermitted,
+    NotWanted,
+}
 
 impl Cgroup for Nowhere {
     fn dir(&self) -> Option<BorrowedFd<'_>> {
@@ -32,10 +35,18 @@ impl Cgroup for Nowhere {
     fn set(&self, resources: &Resources) -> Result<()> {
         match resources.first_limit() {
             None => Ok(()),
-            Some(limit) => Err(Error::refused(format!(
-                "set {limit} limit: not permitted to create a cgroup; have systemd make it (--systemd-cgroup), start from \
-                 a delegated one (systemd-run --user --scope -p Delegate=yes) or take the limit out of linux.resources"
-            ))),
+            Some(limit) => Err(Error::refused(match self {
+                Nowhere::NotPermitted => format!(
+                    "set {limit} limit: not permitted to create a cgroup; have systemd make it (--systemd-cgroup), start \
+                     from a delegated one (systemd-run --user --scope -p Delegate=yes) or take the limit out of \
+                     linux.resources"
+                ),
+                Nowhere::NotWanted => {
+                    format!(
+                        "set {limit} limit: --cgroup-manager=disabled makes no cgroup; take it out of linux.resources"
+                    )
+                }
+            })),
         }
     }
 

@@ -93,6 +93,11 @@ impl Resources {
         self.first_limit().is_none()
     }
 
+    /// Whether there are rules for devices.
+    pub fn has_device_rules(&self) -> bool {
+        self.devices.is_some()
+    }
+
     /// The controller, in v1's words, of some limit that is set.
     pub(crate) fn first_limit(&self) -> Option<&'static str> {
         self.limited().next()

@@ -10,6 +10,8 @@ mod features;
 mod help;
 mod kill;
 mod list;
+mod matching;
+mod mounts;
 mod pause;
 mod ps;
 mod restore;
@@ -27,7 +29,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
-use libcoracle::{ContainerId, Root, timings};
+use libcoracle::{Cgroups, ContainerId, Root, timings};
 
 use crate::failure::Failure;
 use crate::inherited::Inherited;
@@ -65,7 +67,10 @@ pub struct Global {
     root: Option<PathBuf>,
     /// Have systemd make the container's cgroup: cgroupsPath is then slice:prefix:name
     #[arg(long)]
-    pub systemd_cgroup: bool,
+    systemd_cgroup: bool,
+    /// Who makes the container's cgroup: cgroupfs, systemd, or disabled for nobody [default: cgroupfs]
+    #[arg(long, value_name = "WHO")]
+    cgroup_manager: Option<String>,
     /// Do without cgroups where permission is missing: true, false or auto [default: auto]
     #[arg(long, value_name = "WHEN")]
     rootless: Option<String>,
@@ -117,6 +122,7 @@ const VERBS: &[Entry] = &[
     entry::<help::Help>("help", (0, 1)),
     entry::<kill::Kill>("kill", (1, 2)),
     entry::<list::List>("list", (0, 0)),
+    entry::<mounts::Mounts>("mounts", (3, 3)),
     entry::<pause::Pause>("pause", (1, 1)),
     Entry { until: Until::Operand, ..entry::<ps::Ps>("ps", (1, usize::MAX)) },
     entry::<restore::Restore>("restore", (1, 1)),
@@ -269,6 +275,20 @@ impl Global {
         Ok(Root::open(&path, true)?)
     }
 
+    /// Who makes the container's cgroup.
+    fn cgroups(&self) -> Result<Cgroups, Failure> {
+        match self.cgroup_manager.as_deref() {
+            None if self.systemd_cgroup => Ok(Cgroups::Systemd),
+            None | Some("cgroupfs") => Ok(Cgroups::Cgroupfs),
+            Some("systemd") => Ok(Cgroups::Systemd),
+            Some("disabled") => Ok(Cgroups::Disabled),
+            Some(other) => {
+                let problem = "must be cgroupfs, systemd or disabled";
+                Err(Failure::new(format!("invalid value {other:?} for flag -cgroup-manager: {problem}")))
+            }
+        }
+    }
+
     /// Whether to do without cgroups where permission is missing; `None` leaves it to the library.
     fn rootless(&self) -> Result<Option<bool>, Failure> {
         match self.rootless.as_deref() {
@@ -328,6 +348,19 @@ mod tests {
         for path in ["/run", "/..a", "/a/../b"] {
             assert!(!is_slash(Path::new(path)), "{path}");
         }
+    }
+
+    #[test]
+    fn cgroups() {
+        let global = |systemd_cgroup, text: Option<&str>| {
+            Global { systemd_cgroup, cgroup_manager: text.map(str::to_owned), ..Global::default() }.cgroups().ok()
+        };
+        assert_eq!(global(false, None), Some(Cgroups::Cgroupfs));
+        assert_eq!(global(true, None), Some(Cgroups::Systemd));
+        assert_eq!(global(false, Some("systemd")), Some(Cgroups::Systemd));
+        assert_eq!(global(true, Some("disabled")), Some(Cgroups::Disabled));
+        assert_eq!(global(true, Some("cgroupfs")), Some(Cgroups::Cgroupfs));
+        assert_eq!(global(false, Some("runc")), None);
     }
 
     #[test]

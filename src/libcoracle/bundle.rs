@@ -13,12 +13,14 @@ use std::path::{Path, PathBuf};
 
 use coracle_plan::Invalid;
 use coracle_sys::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use oci_spec::runtime::{LinuxResources, Process, Spec};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
+use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use check::Refusal;
 use schema::Shape;
 pub use schema::words;
@@ -31,6 +33,7 @@ pub struct Bundle {
     config: Vec<u8>,
     spec: Spec,
     warnings: Vec<String>,
+    trusted: bool,
 }
 
 impl Bundle {
@@ -42,11 +45,12 @@ impl Bundle {
     pub fn open(dir: &Path, config: Option<&Path>) -> Result<Bundle> {
         let (dir, path) = file::directory(dir)?;
         let file = config.unwrap_or(Path::new("config.json"));
-        let bytes = file::read(&dir, file)?;
+        let file::Read { bytes, owner, open_to_all } = file::read(&dir, file)?;
+        let trusted = !open_to_all && (owner == 0 || owner == geteuid().as_raw());
         let name = file.file_name().map_or_else(|| file.display().to_string(), |name| name.display().to_string());
         let mut warnings = Vec::new();
         let spec = parse(&name, &bytes, &mut warnings)?;
-        Ok(Bundle { dir, path, config: bytes, spec, warnings })
+        Ok(Bundle { dir, path, config: bytes, spec, warnings, trusted })
     }
 
     /// The directory, absolute and without symbolic links.
@@ -61,6 +65,12 @@ impl Bundle {
     /// config.json as it was read.
     pub fn config(&self) -> &[u8] {
         &self.config
+    }
+
+    /// Whether the configuration is root's or the caller's, and nobody else may write to it: only then annotations that
+    /// reach the host are obeyed.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// What was passed over in it.
@@ -117,6 +127,23 @@ pub fn parse_process(file: &str, bytes: &[u8], warnings: &mut Vec<String>) -> Re
 /// As those of [`parse`].
 pub fn parse_resources(file: &str, bytes: &[u8]) -> Result<LinuxResources> {
     read(file, bytes, &schema::RESOURCES, has_limits, adapt::resources)
+}
+
+/// Reads a list `mounts` by itself, or an object that has one.
+///
+/// # Errors
+/// As those of [`parse`].
+pub fn parse_mounts(path: &Path) -> Result<Vec<Mount>> {
+    let name = path.display().to_string();
+    let here = std::path::absolute(path).context(|| format!("find {name}"))?;
+    let dir = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).context(|| "open /")?;
+    let mut bytes = file::read(&dir, &here)?.bytes;
+    if let Ok(Value::Object(mut members)) = serde_json::from_slice(&bytes)
+        && let Some(list) = members.remove("mounts")
+    {
+        bytes = list.to_string().into_bytes();
+    }
+    read(&name, &bytes, &schema::MOUNTS, |_| true, adapt::forget_nulls)
 }
 
 /// Whether no limit is 0 for want of a value, as `pids` without a limit is.

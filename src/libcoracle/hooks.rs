@@ -4,7 +4,9 @@
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -53,7 +55,8 @@ fn run_one(kind: HookKind, hook: &Hook, state: &State, status: Status) -> Result
     let inside = matches!(kind, HookKind::CreateContainer | HookKind::StartContainer);
     let pid = if inside { pid_inside(state.init.pid)? } else { state.init.pid };
     let input = state_json(state, pid, status)?;
-    let (stdout, stderr) = (buffer("stdout")?, buffer("stderr")?);
+    let extras = state.extras()?;
+    let (stdout, stderr) = (output("stdout", &extras.hooks_stdout)?, output("stderr", &extras.hooks_stderr)?);
     let path = hook.path();
     let args = hook.args().as_deref().unwrap_or_default();
     let mut command = Command::new(path);
@@ -76,7 +79,11 @@ fn run_one(kind: HookKind, hook: &Hook, state: &State, status: Status) -> Result
     if status.success() {
         return Ok(());
     }
-    let text = format!("{}, stdout: {}, stderr: {}", describe(status), quote(stdout)?, quote(stderr)?);
+    let said = |file: File, path: Option<PathBuf>| {
+        path.map_or_else(|| quote(file), |path| Ok(format!("see {}", path.display())))
+    };
+    let (stdout, stderr) = (said(stdout, extras.hooks_stdout)?, said(stderr, extras.hooks_stderr)?);
+    let text = format!("{}, stdout: {stdout}, stderr: {stderr}", describe(status));
     Err(Error::new(Kind::InvalidState, text))
 }
 
@@ -151,6 +158,13 @@ fn state_json(state: &State, pid: i32, status: Status) -> Result<File> {
     let put = |file: &mut File| file.write_all(value.to_string().as_bytes()).and_then(|()| file.rewind());
     put(&mut file).context(|| "write the state for a hook")?;
     Ok(file)
+}
+
+/// Where a hook prints to: the end of a file, which is made if it is missing, or memory, to quote from.
+fn output(name: &str, path: &Option<PathBuf>) -> Result<File> {
+    let Some(path) = path else { return buffer(name) };
+    let file = File::options().append(true).create(true).mode(0o600).open(path);
+    file.context(|| format!("open {} for the {name} of hooks", path.display()))
 }
 
 fn buffer(name: &str) -> Result<File> {

@@ -35,7 +35,7 @@ pub use criu::options::{CgroupsMode, CriuOptions};
 pub use error::{Error, Kind, Result};
 pub use id::ContainerId;
 pub use ops::checkpoint::CheckpointOptions;
-pub use ops::create::CreateOptions;
+pub use ops::create::{Cgroups, CreateOptions};
 pub use ops::exec::ExecOptions;
 pub use ops::restore::RestoreOptions;
 pub use ops::run::RunOptions;

@@ -57,6 +57,7 @@ fn fill(source: &Source, gate: &Path, mappings: &mut userns::Mappings) -> Result
             let gone = || Error::new(Kind::InvalidState, "container not running");
             Filled::Fd(Process { pid: *pid, start_time: *start_time }.alive()?.ok_or_else(gone)?)
         }
+        Source::SeccompProgram(program) => Filled::Program(program.clone(), 0),
         Source::Seccomp(filter) => Filled::Program(seccomp::compile(filter)?, filter.flags),
         Source::Connect(path) => Filled::Fd(socket::connect(path)?),
         Source::Proc => Filled::Fd(proc()?),

@@ -1,5 +1,7 @@
 //! Cache and memory bandwidth classes: directories of the resctrl filesystem.
 
+pub mod stats;
+
 use std::fs::{DirBuilder, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;

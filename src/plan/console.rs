@@ -28,7 +28,7 @@ pub fn create(plan: &mut Plan, process: &Process, opts: &CreateOptions) -> Resul
 
 /// Hands a pidfd of the process to whoever asked for one; `name` says what sort of process it is.
 pub fn pidfd(plan: &mut Plan, name: &CStr, opts: &CreateOptions) {
-    if let Some(path) = &opts.pidfd_socket {
+    for path in opts.pidfd_socket.iter().chain(&opts.extras.pidfd_receiver) {
         let slot = plan.source(Source::Connect(path.clone()));
         plan.init.push(Step::SendPidfd { slot, name: name.to_owned() });
     }

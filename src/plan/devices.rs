@@ -84,14 +84,15 @@ fn one(plan: &mut Plan, wanted: &Wanted, host: &Host, device: Device, by_bind: b
     }
     let from = device.host.clone();
     let tree = Tree::private(from.clone());
-    let target = Target { path: device.path, kind: MountPoint::File, no_symlinks: false, on_proc: OnProc::Never };
+    let target =
+        Target { path: device.path, kind: MountPoint::File, no_symlinks: false, itself: false, on_proc: OnProc::Never };
     if opened_by_child(wanted, host) {
         let slot = plan.source(Source::ByChild);
         plan.init.push(Step::OpenTree { slot, tree: Box::new(tree) });
-        plan.init.push(Step::AttachTree { slot, target, from });
+        plan.init.push(Step::AttachTree { slot, target, from, copy_link: false });
     } else {
         let slot = plan.source(Source::Tree(tree));
-        plan.init.push(Step::AttachTree { slot, target, from });
+        plan.init.push(Step::AttachTree { slot, target, from, copy_link: false });
     }
     Ok(())
 }

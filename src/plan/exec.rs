@@ -38,32 +38,47 @@ pub fn plan(
     process::check(process)?;
     let affinity = affinity::of(process)?;
     let mut plan = Plan { namespaces: container.namespaces, ..Plan::default() };
-    let (pid, start_time) = container.init;
-    let init = plan.source(Source::Process { pid, start_time });
     if opts.needs_cgroup_join {
         plan.host.push((Point::Mapped, HostStep::JoinCgroup));
     }
-    let user = container.namespaces & Kind::User.flag() != 0;
-    if user && !host.capable(SYS_ADMIN) {
-        by_relay(&mut plan, process, container, init);
-    } else {
-        directly(&mut plan, container, init);
-    }
-    if container.namespaces & Kind::Mount.flag() == 0 {
+    let directory = if container.namespaces & Kind::Mount.flag() == 0 {
         // Its root is not that of a mount namespace, but a directory it changed into.
         let at = c_string("/root/path", container.rootfs.as_os_str().as_encoded_bytes())?;
-        let slot = plan.source(Source::Directory(at));
-        plan.init.extend([Step::UseRootfs(slot), Step::Chroot]);
-    }
-    if user {
-        plan.init.push(Step::BecomeRoot);
-    }
+        Some(plan.source(Source::Directory(at)))
+    } else {
+        None
+    };
+    join(&mut plan, process.oom_score_adj(), container, host);
+    plan.init.extend(directory.map(|slot| [Step::UseRootfs(slot), Step::Chroot]).into_iter().flatten());
+    become_root(&mut plan, container);
     process::session(&mut plan, process, affinity.step(), host, opts)?;
     plan.initial_affinity = affinity.initial;
     console::exec(&mut plan, process, opts)?;
     console::pidfd(&mut plan, c"setns", opts);
     process::drop_privileges_and_exec(&mut plan, spec, process, host, opts)?;
     Ok(plan)
+}
+
+/// Has a process join the namespaces of `container`, and be root there.
+pub(crate) fn enter(plan: &mut Plan, oom_score_adj: Option<i32>, container: Container<'_>, host: &Host) {
+    join(plan, oom_score_adj, container, host);
+    become_root(plan, container);
+}
+
+fn join(plan: &mut Plan, oom_score_adj: Option<i32>, container: Container<'_>, host: &Host) {
+    let (pid, start_time) = container.init;
+    let init = plan.source(Source::Process { pid, start_time });
+    if container.namespaces & Kind::User.flag() != 0 && !host.capable(SYS_ADMIN) {
+        by_relay(plan, oom_score_adj, container, init);
+    } else {
+        directly(plan, container, init);
+    }
+}
+
+fn become_root(plan: &mut Plan, container: Container<'_>) {
+    if container.namespaces & Kind::User.flag() != 0 {
+        plan.init.push(Step::BecomeRoot);
+    }
 }
 
 /// What holds for children only.
@@ -81,10 +96,10 @@ fn directly(plan: &mut Plan, container: Container<'_>, init: Slot) {
 }
 
 /// Without privilege nothing can be joined but from inside the user namespace, which has no way back.
-fn by_relay(plan: &mut Plan, process: &Process, container: Container<'_>, init: Slot) {
+fn by_relay(plan: &mut Plan, oom_score_adj: Option<i32>, container: Container<'_>, init: Slot) {
     let early = FOR_CHILDREN.iter().fold(Kind::User.flag(), |flags, kind| flags | kind.flag()) & container.namespaces;
     let rest = container.namespaces & !early;
-    if let Some(value) = process.oom_score_adj() {
+    if let Some(value) = oom_score_adj {
         plan.host.push((Point::Mapped, HostStep::OomScoreAdj(value)));
     }
     let mut steps: Vec<Step> = (!plan.host.is_empty()).then_some(Step::Sync(Point::Mapped)).into_iter().collect();

@@ -14,14 +14,17 @@ pub mod device;
 mod devices;
 mod environment;
 pub mod exec;
+pub mod extras;
 mod filesystem;
 pub mod hints;
 pub mod hooks;
 pub mod host;
 pub mod host_step;
 pub mod id_maps;
+mod idmap_option;
 pub mod invalid;
 mod joins;
+pub mod live_mounts;
 pub mod mount_options;
 mod mounts;
 pub mod namespaces;
@@ -49,6 +52,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Hook, Spec};
 
+pub use extras::Extras;
 pub use host::{CgroupMode, Host};
 pub use host_step::{HookKind, HostStep};
 pub use invalid::Invalid;
@@ -85,6 +89,8 @@ pub struct CreateOptions {
     pub cgroups: BTreeMap<String, PathBuf>,
     /// Whether they are there before the clone.
     pub cgroups_made: bool,
+    /// What annotations ask for, where they are obeyed.
+    pub extras: Extras,
 }
 
 /// How a process comes to be, as data.

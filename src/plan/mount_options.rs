@@ -23,20 +23,40 @@ pub enum Effect {
     Time(u64, bool),
     /// Sets or clears a flag of the superblock, as mount(2) numbers it.
     Super(u64, bool),
+    /// The same, for everything below as well; mounts of others keep theirs, whose superblocks are not the container's.
+    SuperAll(u64, bool),
     Propagate(u64, bool),
     CopyUp,
+    /// What becomes of a symbolic link at the source, or at the destination.
+    Link(Link),
     /// Give the mount an id mapping; with true everything below as well.
     IdMap(bool),
 }
 
-use Effect::{Bind, Clear, ClearAll, CopyUp, IdMap, None as Nothing, Propagate, Remount, Set, SetAll, Super, Time};
+/// A symbolic link that a mount meets, where it is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// That at the source is made anew in the container.
+    Copy,
+    /// That at the source is what is mounted.
+    Source,
+    /// That at the destination is what is mounted upon.
+    Destination,
+}
 
-/// Every option that is not handed to the filesystem (config.md, Linux mount options), sorted.
+use Effect::{
+    Bind, Clear, ClearAll, CopyUp, IdMap, None as Nothing, Propagate, Remount, Set, SetAll, Super, SuperAll, Time,
+};
+
+/// Every option that is not handed to the filesystem, sorted: those of config.md, Linux mount options, and those that
+/// other runtimes have beyond them.
 pub const TABLE: &[(&str, Effect)] = &[
     ("async", Super(libc::MS_SYNCHRONOUS, false)),
     ("atime", Time(libc::MS_NOATIME, false)),
     ("bind", Bind(false)),
+    ("copy-symlink", Effect::Link(Link::Copy)),
     ("defaults", Nothing),
+    ("dest-nofollow", Effect::Link(Link::Destination)),
     ("dev", Clear(attr::NODEV)),
     ("diratime", Clear(attr::NODIRATIME)),
     ("dirsync", Super(libc::MS_DIRSYNC, true)),
@@ -58,18 +78,22 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("nosuid", Set(attr::NOSUID)),
     ("nosymfollow", Set(attr::NOSYMFOLLOW)),
     ("private", Propagate(libc::MS_PRIVATE, false)),
+    ("rasync", SuperAll(libc::MS_SYNCHRONOUS, false)),
     ("ratime", ClearAll(attr::NOATIME)),
     ("rbind", Bind(true)),
     ("rdev", ClearAll(attr::NODEV)),
     ("rdiratime", ClearAll(attr::NODIRATIME)),
+    ("rdirsync", SuperAll(libc::MS_DIRSYNC, true)),
     ("relatime", Time(libc::MS_RELATIME, true)),
     ("remount", Remount),
     ("rexec", ClearAll(attr::NOEXEC)),
     ("ridmap", IdMap(true)),
+    ("rmand", SuperAll(libc::MS_MANDLOCK, true)),
     ("rnoatime", SetAll(attr::NOATIME)),
     ("rnodev", SetAll(attr::NODEV)),
     ("rnodiratime", SetAll(attr::NODIRATIME)),
     ("rnoexec", SetAll(attr::NOEXEC)),
+    ("rnomand", SuperAll(libc::MS_MANDLOCK, false)),
     ("rnorelatime", ClearAll(attr::RELATIME)),
     ("rnostrictatime", ClearAll(attr::STRICTATIME)),
     ("rnosuid", SetAll(attr::NOSUID)),
@@ -84,11 +108,13 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("rstrictatime", SetAll(attr::STRICTATIME)),
     ("rsuid", ClearAll(attr::NOSUID)),
     ("rsymfollow", ClearAll(attr::NOSYMFOLLOW)),
+    ("rsync", SuperAll(libc::MS_SYNCHRONOUS, true)),
     ("runbindable", Propagate(libc::MS_UNBINDABLE, true)),
     ("rw", Clear(attr::RDONLY)),
     ("shared", Propagate(libc::MS_SHARED, false)),
     ("silent", Super(libc::MS_SILENT, true)),
     ("slave", Propagate(libc::MS_SLAVE, false)),
+    ("src-nofollow", Effect::Link(Link::Source)),
     ("strictatime", Time(libc::MS_STRICTATIME, true)),
     ("suid", Clear(attr::NOSUID)),
     ("symfollow", Clear(attr::NOSYMFOLLOW)),
@@ -96,6 +122,10 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("tmpcopyup", CopyUp),
     ("unbindable", Propagate(libc::MS_UNBINDABLE, false)),
 ];
+
+/// Those of the table that the specification does not have.
+pub const OWN: [&str; 8] =
+    ["copy-symlink", "dest-nofollow", "rasync", "rdirsync", "rmand", "rnomand", "rsync", "src-nofollow"];
 
 /// The options of one mount, sorted out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,6 +147,11 @@ pub struct MountOptions {
     pub copy_up: bool,
     /// Id mapping; with true of everything below as well.
     pub idmap: Option<bool>,
+    /// That mapping written out, where it is neither the mount's own nor the container's.
+    pub idmap_text: Option<String>,
+    pub copy_link: bool,
+    pub source_link: bool,
+    pub destination_link: bool,
     /// What the table does not know: parameters of the filesystem, in order.
     pub data: Vec<String>,
 }
@@ -129,10 +164,17 @@ impl MountOptions {
             match TABLE.binary_search_by(|(name, _)| (*name).cmp(option.as_str())) {
                 Ok(i) => parsed.apply(TABLE[i].1),
                 Err(_) if option.is_empty() => {}
+                Err(_) if option.starts_with("idmap=") || option.starts_with("ridmap=") => parsed.map_ids(option),
                 Err(_) => parsed.data.extend(option.split(',').map(str::to_owned)),
             }
         }
         parsed
+    }
+
+    fn map_ids(&mut self, option: &str) {
+        let (name, text) = option.split_once('=').unwrap_or_default();
+        self.idmap = Some(name == "ridmap");
+        self.idmap_text = Some(text.to_owned());
     }
 
     fn apply(&mut self, effect: Effect) {
@@ -150,12 +192,15 @@ impl MountOptions {
                 self.time = if on { self.time | flag } else { self.time & !flag };
                 self.time_named = true;
             }
-            Super(flag, on) => {
+            Super(flag, on) | SuperAll(flag, on) => {
                 self.super_set = if on { self.super_set | flag } else { self.super_set & !flag };
                 self.super_named |= flag;
             }
             Propagate(flag, recursive) => self.propagation.push(Propagation { flag, recursive }),
             CopyUp => self.copy_up = true,
+            Effect::Link(Link::Copy) => self.copy_link = true,
+            Effect::Link(Link::Source) => self.source_link = true,
+            Effect::Link(Link::Destination) => self.destination_link = true,
             IdMap(recursive) => self.idmap = Some(recursive),
         }
     }
@@ -291,6 +336,18 @@ mod tests {
         }
         assert_eq!(of("strictatime,nodiratime").of_new().set, attr::STRICTATIME | attr::NODIRATIME);
         assert_eq!(of("remount,ro").of_remount(), Attributes { set: attr::RDONLY, ..Attributes::default() });
+    }
+
+    #[test]
+    fn options_of_other_runtimes() {
+        let options = of("bind,copy-symlink,dest-nofollow,rsync,rmand,rnomand");
+        assert_eq!((options.copy_link, options.source_link, options.destination_link), (true, false, true));
+        assert_eq!(options.super_set, libc::MS_SYNCHRONOUS);
+        assert_eq!(options.of_bind(), Attributes::default(), "what is below has superblocks of its own");
+        let mapped = of("bind,ridmap=uids=0-1-2;gids=3-4-5");
+        assert_eq!(mapped.idmap, Some(true));
+        assert_eq!(mapped.idmap_text.as_deref(), Some("uids=0-1-2;gids=3-4-5"));
+        assert!(mapped.data.is_empty());
     }
 
     #[test]

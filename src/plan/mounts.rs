@@ -12,10 +12,10 @@ use crate::host::Host;
 use crate::invalid::{Invalid, c_string};
 use crate::mount_options::MountOptions;
 use crate::namespaces::{Kind, Wanted};
-use crate::source::{IdMap, Mapping, Propagation, Source, Tree};
+use crate::source::{IdMap, Links, Mapping, Propagation, Source, Tree};
 use crate::step::Step;
 use crate::target::{MountPoint, OnProc, Place, Target};
-use crate::{CgroupMode, CreateOptions, HostStep, Plan, Point, Result, cgroup_mounts, rootfs};
+use crate::{CgroupMode, CreateOptions, HostStep, Plan, Point, Result, cgroup_mounts, idmap_option, rootfs};
 
 /// Values fsconfig(2) takes are shorter than this.
 const FSCONFIG_MAX: usize = 256;
@@ -74,6 +74,9 @@ fn one(plan: &mut Plan, around: &Around<'_>, mut entry: Entry<'_>) -> Result<()>
         let idmap = idmap(around, &entry)?;
         return bind(plan, around, entry, idmap);
     }
+    if entry.options.copy_link || entry.options.source_link || entry.options.destination_link {
+        return Err(entry.invalid("options", "copy-symlink, src-nofollow and dest-nofollow are for bind mounts only"));
+    }
     if entry.options.idmap.is_some() || entry.mount.uid_mappings().is_some() || entry.mount.gid_mappings().is_some() {
         return Err(entry.invalid("options", "only bind mounts can have an id mapping"));
     }
@@ -104,19 +107,38 @@ fn bind(plan: &mut Plan, around: &Around<'_>, mut entry: Entry<'_>, idmap: Optio
     let tree = Tree {
         path: c_string(&format!("{}/source", entry.pointer), source.as_os_str().as_encoded_bytes())?,
         recursive: entry.options.bind == Some(true),
-        no_symlinks: false,
+        links: links(&entry)?,
         attributes: entry.options.of_bind(),
         propagation,
         idmap,
     };
     entry.target.on_proc = OnProc::IfProcfs;
-    around.attach(plan, tree, entry.target, source.starts_with(&around.opts.rootfs))
+    entry.target.itself = entry.options.destination_link;
+    let rootfs = &around.opts.rootfs;
+    let inside = !rootfs.as_os_str().is_empty() && source.starts_with(rootfs);
+    around.attach(plan, tree, entry.target, inside)
+}
+
+fn links(entry: &Entry<'_>) -> Result<Links> {
+    let options = &entry.options;
+    match (options.copy_link, options.source_link) {
+        (true, _) if options.source_link || options.destination_link => {
+            Err(entry.invalid("options", "copy-symlink excludes src-nofollow and dest-nofollow"))
+        }
+        (true, _) if options.idmap.is_some() || entry.mount.uid_mappings().is_some() => {
+            Err(entry.invalid("options", "copy-symlink takes no id mapping"))
+        }
+        (true, _) => Ok(Links::Copy),
+        (false, true) => Ok(Links::Last),
+        (false, false) => Ok(Links::Follow),
+    }
 }
 
 impl Around<'_> {
     /// Plans that `tree` is opened, by the parent unless only the child can, and attached.
     pub fn attach(&self, plan: &mut Plan, tree: Tree, target: Target, inside: bool) -> Result<()> {
         let from = tree.path.clone();
+        let copy_link = tree.links == Links::Copy;
         let slot = if inside || opened_by_child(self.wanted, self.host) {
             if tree.idmap.is_some() {
                 let problem = "an id mapping needs a source outside of the root filesystem, and privilege";
@@ -133,8 +155,13 @@ impl Around<'_> {
             }
             slot
         };
-        plan.init.push(Step::AttachTree { slot, target, from });
+        plan.init.push(Step::AttachTree { slot, target, from, copy_link });
         Ok(())
+    }
+
+    /// The mount option that gives the label.
+    fn label_option(&self) -> &'static str {
+        self.opts.extras.context.unwrap_or("context")
     }
 
     /// `linux.mountLabel`, if there is one.
@@ -152,7 +179,23 @@ pub(crate) fn opened_by_child(wanted: &Wanted, host: &Host) -> bool {
 
 /// The id mapping of a mount: its own, or that of the container's user namespace.
 fn idmap(around: &Around<'_>, entry: &Entry<'_>) -> Result<Option<IdMap>> {
+    let own = |mapping| {
+        if !around.host.capable(SYS_ADMIN) || around.host.in_userns {
+            return Err(entry.invalid("options", "an id mapping needs root outside of a user namespace"));
+        }
+        Ok(Some(IdMap { mapping, recursive: entry.options.idmap == Some(true) }))
+    };
     let given = |maps: &Option<Vec<LinuxIdMapping>>| maps.clone().filter(|maps| !maps.is_empty());
+    if let Some(text) = &entry.options.idmap_text {
+        if entry.mount.uid_mappings().is_some() || entry.mount.gid_mappings().is_some() {
+            return Err(entry.invalid("options", "an id mapping is given twice"));
+        }
+        let linux = around.spec.linux().as_ref();
+        let users = linux.and_then(|linux| linux.uid_mappings().as_deref()).unwrap_or_default();
+        let groups = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
+        let (uids, gids) = idmap_option::parse(text, users, groups).map_err(|why| entry.invalid("options", why))?;
+        return own(Mapping::Own(uids, gids));
+    }
     let mapping = match (given(entry.mount.uid_mappings()), given(entry.mount.gid_mappings()), entry.options.idmap) {
         (None, None, None) => return Ok(None),
         (Some(uids), Some(gids), _) => Mapping::Own(uids, gids),
@@ -164,10 +207,7 @@ fn idmap(around: &Around<'_>, entry: &Entry<'_>) -> Result<Option<IdMap>> {
             None => return Err(entry.invalid("options", "an id mapping needs uidMappings, or a user namespace")),
         },
     };
-    if !around.host.capable(SYS_ADMIN) || around.host.in_userns {
-        return Err(entry.invalid("options", "an id mapping needs root outside of a user namespace"));
-    }
-    Ok(Some(IdMap { mapping, recursive: entry.options.idmap == Some(true) }))
+    own(mapping)
 }
 
 fn remount(plan: &mut Plan, entry: &Entry<'_>) -> Result<()> {
@@ -188,11 +228,11 @@ fn new_filesystem(plan: &mut Plan, around: &Around<'_>, entry: &Entry<'_>, fstyp
     params.extend(super_params(entry, !late));
     params.extend(data_params(entry)?);
     if let Some(label) = label {
-        params.push((c"context".to_owned(), Some(c_string("/linux/mountLabel", label)?)));
+        params.push((c_string("/annotations", around.label_option())?, Some(c_string("/linux/mountLabel", label)?)));
     }
     let too_long = |(_, value): &Param| value.as_ref().is_some_and(|value| value.as_bytes().len() >= FSCONFIG_MAX);
     if params.iter().any(too_long) || entry.options.super_set & libc::MS_I_VERSION != 0 {
-        return old_mount(plan, entry, fstype, label);
+        return old_mount(plan, entry, fstype, label.map(|label| (around.label_option(), label)));
     }
     let fs = FsMount {
         fstype: c_string(&format!("{}/type", entry.pointer), fstype)?,
@@ -222,13 +262,13 @@ pub(crate) fn mount_fs(plan: &mut Plan, mut fs: FsMount, late: bool) {
     plan.init.push(Step::MountFs(Box::new(fs)));
 }
 
-fn old_mount(plan: &mut Plan, entry: &Entry<'_>, fstype: &str, label: Option<&str>) -> Result<()> {
+fn old_mount(plan: &mut Plan, entry: &Entry<'_>, fstype: &str, label: Option<(&str, &str)>) -> Result<()> {
     if entry.options.copy_up {
         return Err(entry.invalid("options", "tmpcopyup takes no iversion and no option longer than 255 bytes"));
     }
     let mut data = entry.options.data.join(",");
-    if let Some(label) = label {
-        data.push_str(&format!("{}context=\"{label}\"", if data.is_empty() { "" } else { "," }));
+    if let Some((option, label)) = label {
+        data.push_str(&format!("{}{option}=\"{label}\"", if data.is_empty() { "" } else { "," }));
     }
     let source = entry.mount.source().as_ref().filter(|s| !s.as_os_str().is_empty());
     let source = source.map_or(fstype.as_bytes(), |source| source.as_os_str().as_encoded_bytes());
@@ -297,6 +337,7 @@ pub(crate) fn target(pointer: &str, destination: &Path) -> Result<Target> {
         path: c_string(pointer, path)?,
         kind: MountPoint::Directory,
         no_symlinks: false,
+        itself: false,
         on_proc: OnProc::Never,
     })
 }

@@ -81,9 +81,12 @@ pub fn drop_privileges_and_exec(
     let asked = capabilities::sets(process.capabilities().as_ref());
     let capabilities = capabilities::granted(asked, host, in_userns, &mut plan.warnings)?;
     let seccomp = spec.linux().as_ref().and_then(|l| l.seccomp().clone());
-    let filter = seccomp.map(|seccomp| Filter::from_spec(&seccomp)).transpose()?;
+    let filter = seccomp.map(|seccomp| Filter::from_spec(&seccomp, opts.extras.strict_seccomp)).transpose()?;
+    let filter = filter.filter(|_| opts.extras.seccomp_program.is_none());
     let listener = filter.as_ref().and_then(|filter| filter.listener.clone());
-    let seccomp = filter.map(|filter| plan.source(Source::Seccomp(Box::new(filter))));
+    let given = opts.extras.seccomp_program.clone().map(Source::SeccompProgram);
+    let seccomp = given.or_else(|| filter.map(|filter| Source::Seccomp(Box::new(filter))));
+    let seccomp = seccomp.map(|source| plan.source(source));
     let no_new_privs = process.no_new_privileges().unwrap_or(false);
     let cwd = c_string("/process/cwd", process.cwd().as_os_str().as_encoded_bytes())?;
     let gate = opts.gate.then(|| plan.source(Source::Gate));
@@ -93,7 +96,7 @@ pub fn drop_privileges_and_exec(
     plan.init.push(Step::StdioOwner { uid: user.uid() });
     plan.init.push(Step::CloseFds { keep: opts.preserve_fds, gate });
     plan.init.extend(program.find_home);
-    user::groups(plan, spec, process, host)?;
+    user::groups(plan, spec, process, host, opts.extras.keep_groups)?;
     plan.init.push(Step::ChdirEarly(cwd.clone()));
     plan.init.push(capabilities.bounding);
     plan.init.push(Step::KeepCaps);

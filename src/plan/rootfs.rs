@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::invalid::{Invalid, c_string};
 use crate::mounts::{PRIVATE, opened_by_child};
 use crate::namespaces::{Kind, Wanted};
-use crate::source::{Propagation, Source, Tree};
+use crate::source::{Links, Propagation, Source, Tree};
 use crate::step::Step;
 use crate::{CreateOptions, Plan, Result};
 
@@ -58,7 +58,7 @@ pub fn attach(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, opts: 
         Propagation { flag: libc::MS_SHARED, .. } => Propagation::recursive(libc::MS_SLAVE),
         other => other,
     };
-    let tree = Tree { recursive: true, no_symlinks: true, propagation: vec![base], ..Tree::private(at.clone()) };
+    let tree = Tree { recursive: true, links: Links::Refuse, propagation: vec![base], ..Tree::private(at.clone()) };
     plan.init.push(Step::Propagation { path: c"/".to_owned(), change: base });
     let slot = if opened_by_child(wanted, host) {
         let slot = plan.source(Source::ByChild);

@@ -68,6 +68,8 @@ pub struct Filter {
     /// `SECCOMP_FILTER_FLAG_*`.
     pub flags: u64,
     pub rules: Vec<Rule>,
+    /// Whether a name that is no system call's is an error.
+    pub strict: bool,
     /// Present exactly when a rule notifies.
     pub listener: Option<Listener>,
 }
@@ -82,12 +84,12 @@ const WAIT_KILLABLE_RECV: u64 = 1 << 5;
 const MAX_ERRNO: u32 = 4095;
 
 impl Filter {
-    /// Reads `linux.seccomp`.
+    /// Reads `linux.seccomp`; with `strict` all system calls must be known.
     ///
     /// # Errors
     /// A value without meaning: an error number for an action that returns none, a rule without names, an argument
     /// past the sixth, notification without a listener or where it would lock the container up.
-    pub fn from_spec(seccomp: &LinuxSeccomp) -> Result<Filter> {
+    pub fn from_spec(seccomp: &LinuxSeccomp, strict: bool) -> Result<Filter> {
         let default = action(seccomp.default_action(), seccomp.default_errno_ret(), || {
             "/linux/seccomp/defaultErrnoRet".to_owned()
         })?;
@@ -104,6 +106,7 @@ impl Filter {
             unknown_is_enosys: !permissive && default != Action::Errno(libc::ENOSYS as u16),
             architectures: seccomp.architectures().clone().unwrap_or_default(),
             flags: flags(seccomp.flags().as_deref(), notifies),
+            strict,
             listener: listener(seccomp, notifies)?,
             rules,
         })

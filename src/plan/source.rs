@@ -121,14 +121,25 @@ pub struct IdMap {
     pub recursive: bool,
 }
 
+/// What becomes of symbolic links in the path of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    Follow,
+    /// Refuse them anywhere in the path.
+    Refuse,
+    /// Mount what the last component is, a link too.
+    Last,
+    /// A link at the end of the path takes the place of a tree: it is copied, not mounted.
+    Copy,
+}
+
 /// A detached copy of a mount of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     /// Absolute.
     pub path: CString,
     pub recursive: bool,
-    /// Refuse symbolic links anywhere in the path.
-    pub no_symlinks: bool,
+    pub links: Links,
     pub attributes: Attributes,
     /// In order. A copy starts in the peer group of its source: without a change, what the container mounts in it
     /// would appear on the host.
@@ -141,7 +152,7 @@ impl Tree {
     pub fn private(path: CString) -> Tree {
         let propagation = vec![Propagation { flag: libc::MS_PRIVATE, recursive: false }];
         let attributes = Attributes::default();
-        Tree { path, recursive: false, no_symlinks: false, attributes, propagation, idmap: None }
+        Tree { path, recursive: false, links: Links::Follow, attributes, propagation, idmap: None }
     }
 }
 
@@ -153,6 +164,11 @@ impl fmt::Display for Tree {
             .names()
             .map(str::to_owned)
             .chain(self.propagation.iter().map(Propagation::to_string))
+            .chain(match self.links {
+                Links::Last => Some("src-nofollow".to_owned()),
+                Links::Copy => Some("copy-symlink".to_owned()),
+                Links::Follow | Links::Refuse => None,
+            })
             .chain(self.idmap.as_ref().map(|map| if map.recursive { "ridmap".into() } else { "idmap".into() }))
             .collect();
         if options.is_empty() { Ok(()) } else { write!(f, " ({})", options.join(",")) }
@@ -179,6 +195,8 @@ pub enum Source {
         start_time: u64,
     },
     Seccomp(Box<Filter>),
+    /// A filter as the kernel takes it.
+    SeccompProgram(Vec<u8>),
     /// A stream connection to the UNIX socket at a path.
     Connect(PathBuf),
     /// The host's /proc, checked to be one.
@@ -196,6 +214,7 @@ impl fmt::Display for Source {
             Source::Directory(path) => write!(f, "open directory {}", show(path)),
             Source::Namespace { kind, path, .. } => write!(f, "open {kind} namespace {}", path.display()),
             Source::Process { pid, .. } => write!(f, "open process {pid}"),
+            Source::SeccompProgram(program) => write!(f, "seccomp program of {} instructions", program.len() / 8),
             Source::Seccomp(_) => f.write_str("compile seccomp filter"),
             Source::Connect(path) => write!(f, "connect to {}", path.display()),
             Source::Proc => f.write_str("open /proc"),

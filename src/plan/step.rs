@@ -97,10 +97,14 @@ pub enum Step {
         target: Target,
         /// Where it is on the host, for the message.
         from: CString,
+        /// A symbolic link in the slot is made anew at the target.
+        copy_link: bool,
     },
     MountFs(Box<FsMount>),
     MountOld(Box<OldMount>),
     Remount(Box<Remount>),
+    /// Take away what is mounted at the target, with all below it.
+    Unmount(Target),
     /// Make the mount in the slot read-only now that everything in it is made.
     MakeReadonly {
         slot: Slot,
@@ -245,10 +249,11 @@ impl fmt::Display for Step {
             Step::AttachRootfs { slot, at } => write!(f, "attach rootfs ({slot}) at {}", show(at)),
             Step::UseRootfs(slot) => write!(f, "take {slot} for the root"),
             Step::OpenTree { slot, tree } => write!(f, "{tree} ({slot})"),
-            Step::AttachTree { slot, target, from } => write!(f, "bind {} on {target} ({slot})", show(from)),
+            Step::AttachTree { slot, target, from, .. } => write!(f, "bind {} on {target} ({slot})", show(from)),
             Step::MountFs(mount) => mount.fmt(f),
             Step::MountOld(mount) => mount.fmt(f),
             Step::Remount(mount) => mount.fmt(f),
+            Step::Unmount(target) => write!(f, "unmount {target}"),
             Step::MakeReadonly { target, .. } => write!(f, "make {target} read-only"),
             Step::Mknod(device) => write!(f, "create device {device}"),
             Step::Symlink(link) => link.fmt(f),

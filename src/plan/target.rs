@@ -30,6 +30,8 @@ pub struct Target {
     pub kind: MountPoint,
     /// Refuse symbolic links on the way (proc and sysfs: CVE-2019-19921).
     pub no_symlinks: bool,
+    /// The last component as it is, a symbolic link too. It must be there.
+    pub itself: bool,
     pub on_proc: OnProc,
 }
 

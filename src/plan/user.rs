@@ -13,14 +13,20 @@ const MOST_GROUPS: usize = 65536;
 /// What files are made with when the configuration says nothing.
 const UMASK: u32 = 0o022;
 
-/// The supplementary groups: those of the configuration instead of the runtime's own.
+/// The supplementary groups: those of the configuration instead of the runtime's own, unless those are to be kept.
 ///
 /// A user without privilege who maps only themselves cannot set any, since groups can also take rights away (user_namespaces(7)).
-pub fn groups(plan: &mut Plan, spec: &Spec, process: &Process, host: &Host) -> Result<()> {
+pub fn groups(plan: &mut Plan, spec: &Spec, process: &Process, host: &Host, keep: bool) -> Result<()> {
     let pointer = "/process/user/additionalGids";
     let groups = process.user().additional_gids().clone().unwrap_or_default();
     if groups.len() > MOST_GROUPS {
         return Err(Invalid::new(pointer, format!("more than {MOST_GROUPS} groups")));
+    }
+    if keep {
+        if !groups.is_empty() {
+            plan.warnings.push("ignoring process.user.additionalGids: the caller's groups are kept".into());
+        }
+        return Ok(());
     }
     let denied = id_maps::denies_groups(spec, host, groups.is_empty())?;
     if !denied && host.may_set_groups {

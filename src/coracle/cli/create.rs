@@ -68,7 +68,7 @@ impl NewContainer {
             listen_fds,
             preserve_fds: self.preserve_fds,
             notify_socket: notify_socket(),
-            systemd_cgroup: call.global.systemd_cgroup,
+            cgroups: call.global.cgroups()?,
             rootless: call.global.rootless()?,
             debug: call.global.debug,
             bundle,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use libcoracle::ops;
 
-use super::{Call, Verb, container_id};
+use super::{Call, Verb, container_id, matching};
 use crate::failure::Failure;
 
 /// Delete a container that has stopped, and what was made for it
@@ -17,6 +17,9 @@ pub struct Delete {
     /// Kill the container if it runs; succeed if there is none of this name
     #[arg(long, short)]
     force: bool,
+    /// Take CONTAINER-ID for a regular expression: delete all containers it matches
+    #[arg(long, short)]
+    regex: bool,
     /// Name of the container
     #[arg(value_name = "CONTAINER-ID")]
     id: OsString,
@@ -24,8 +27,11 @@ pub struct Delete {
 
 impl Verb for Delete {
     fn run(&self, call: &Call) -> Result<u8, Failure> {
-        let id = container_id(&self.id)?;
         let root = call.global.root()?;
+        if self.regex {
+            return matching::each(&root, "delete", &self.id, |id| ops::delete(&root, id, self.force)).map(|()| 0);
+        }
+        let id = container_id(&self.id)?;
         ops::delete(&root, &id, self.force).map_err(|error| Failure::from(error).during("delete", &id))?;
         Ok(0)
     }

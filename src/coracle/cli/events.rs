@@ -42,7 +42,7 @@ impl Verb for Events {
         };
         let failed = |error| Failure::from(error).during("events", &id);
         if self.stats {
-            let data = ops::events::stats(&root, &id).map_err(failed)?.into();
+            let data = ops::events::stats(&root, &id).map_err(failed)?;
             let event = Event { kind: "stats", id: id.as_ref(), data: Some(data) };
             return line(&event).map(|_| 0).map_err(failed);
         }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use libcoracle::{Signal, ops};
 
-use super::{Call, Verb, container_id};
+use super::{Call, Verb, container_id, matching};
 use crate::failure::Failure;
 
 /// Send a signal to the first process of a container
@@ -17,6 +17,9 @@ pub struct Kill {
     /// Do not complain about a container that does not run
     #[arg(long, short, hide = true)]
     all: bool,
+    /// Take CONTAINER-ID for a regular expression: signal all containers it matches
+    #[arg(long, short)]
+    regex: bool,
     /// Name of the container
     #[arg(value_name = "CONTAINER-ID")]
     id: OsString,
@@ -27,11 +30,14 @@ pub struct Kill {
 
 impl Verb for Kill {
     fn run(&self, call: &Call) -> Result<u8, Failure> {
+        let unknown = |error: libcoracle::signal::UnknownSignal| Failure::new(error.to_string());
+        let signal = self.signal.to_string_lossy().parse::<Signal>().map_err(unknown);
+        if self.regex {
+            let (root, signal) = (call.global.root()?, signal?);
+            return matching::each(&root, "kill", &self.id, |id| ops::kill(&root, id, signal, self.all)).map(|()| 0);
+        }
         let id = container_id(&self.id)?;
-        let signal: Signal =
-            self.signal.to_string_lossy().parse().map_err(|error: libcoracle::signal::UnknownSignal| {
-                Failure::new(error.to_string()).during("kill", &id)
-            })?;
+        let signal = signal.map_err(|failure| failure.during("kill", &id))?;
         let root = call.global.root()?;
         ops::kill(&root, &id, signal, self.all).map_err(|error| Failure::from(error).during("kill", &id))?;
         Ok(0)

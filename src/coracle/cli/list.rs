@@ -1,9 +1,11 @@
 //! `coracle list`
 
+use std::ffi::OsString;
+
 use clap::Parser;
 use libcoracle::{Report, ops};
 
-use super::{Call, Verb, print};
+use super::{Call, Verb, matching, print};
 use crate::failure::Failure;
 
 /// List the containers below the state root
@@ -15,11 +17,16 @@ pub struct List {
     /// Print the names only, one a line
     #[arg(long, short)]
     quiet: bool,
+    /// Leave out containers whose names the regular expression does not match
+    #[arg(long, short, value_name = "REGEX")]
+    regex: Option<OsString>,
 }
 
 impl Verb for List {
     fn run(&self, call: &Call) -> Result<u8, Failure> {
-        let reports = ops::list(&call.global.root()?)?;
+        let expression = self.regex.as_deref().map(matching::expression).transpose()?;
+        let mut reports = ops::list(&call.global.root()?)?;
+        reports.retain(|report| expression.as_ref().is_none_or(|expression| expression.is_match(report.id.as_ref())));
         if self.quiet {
             return print(&reports.iter().map(|report| format!("{}\n", report.id)).collect::<String>());
         }

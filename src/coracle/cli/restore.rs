@@ -56,7 +56,7 @@ impl Restore {
             console_socket: self.console_socket.as_ref().map(|path| bundle.join(path)),
             pid_file: self.pid_file.as_deref().map(absolute).transpose()?,
             notify_socket: notify_socket(),
-            systemd_cgroup: call.global.systemd_cgroup,
+            cgroups: call.global.cgroups()?,
             rootless: call.global.rootless()?,
             debug: call.global.debug,
             bundle,

@@ -69,7 +69,7 @@ fn list<'a>(value: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut
 }
 
 /// Null is as good as nothing, as it is to the readers most writers were tried with.
-fn forget_nulls(value: &mut Value) {
+pub fn forget_nulls(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|_, member| !member.is_null());

@@ -1,7 +1,7 @@
 //! Reading a file that somebody else wrote, whatever it turns out to be.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -26,11 +26,20 @@ pub fn directory(path: &Path) -> Result<(OwnedFd, PathBuf)> {
     Ok((dir, PathBuf::from(real)))
 }
 
+/// A file that was read.
+pub struct Read {
+    pub bytes: Vec<u8>,
+    /// User id of its owner.
+    pub owner: u32,
+    /// Whether everybody may write to it.
+    pub open_to_all: bool,
+}
+
 /// The content of a regular file of at most 16 MiB; opening neither waits for a FIFO's writer nor takes a terminal.
 ///
 /// # Errors
 /// [`Kind::NotFound`] without a file; [`Kind::InvalidConfig`] for something else than such a file.
-pub fn read(dir: &impl AsFd, path: &Path) -> Result<Vec<u8>> {
+pub fn read(dir: &impl AsFd, path: &Path) -> Result<Read> {
     let shown = path.display();
     let invalid = |problem: &str| Err(Error::new(Kind::InvalidConfig, format!("{shown}: {problem}")));
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -54,5 +63,5 @@ pub fn read(dir: &impl AsFd, path: &Path) -> Result<Vec<u8>> {
     if bytes.len() as u64 > LONGEST {
         return invalid("is larger than 16 MiB");
     }
-    Ok(bytes)
+    Ok(Read { bytes, owner: stat.st_uid, open_to_all: stat.st_mode & 0o002 != 0 })
 }

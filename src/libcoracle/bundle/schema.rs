@@ -87,6 +87,9 @@ pub const SPEC: Shape = Object(&[
     may("linux", Object(LINUX)),
 ]);
 
+/// `mounts` by itself.
+pub const MOUNTS: Shape = List(&Object(MOUNT));
+
 const MOUNT: &[Field] = &[
     must("destination", Form(some_text)),
     may("type", Text),

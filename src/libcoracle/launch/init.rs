@@ -9,6 +9,7 @@ mod creds;
 mod device;
 mod home;
 mod identity;
+mod link;
 mod mount;
 mod path;
 mod proc;
@@ -119,10 +120,11 @@ impl<'a> Init<'a> {
             Step::AttachRootfs { slot, at } => self.attach_rootfs(*slot, at),
             Step::UseRootfs(slot) => self.use_rootfs(*slot),
             Step::OpenTree { slot, tree } => self.open_tree(*slot, tree),
-            Step::AttachTree { slot, target, .. } => self.attach_tree(*slot, target),
+            Step::AttachTree { slot, target, copy_link, .. } => self.attach_tree(*slot, target, *copy_link),
             Step::MountFs(mount) => self.mount_fs(mount),
             Step::MountOld(mount) => self.mount_old(mount),
             Step::Remount(remount) => self.remount(remount),
+            Step::Unmount(target) => self.unmount(target),
             Step::MakeReadonly { slot, .. } => self.make_readonly(*slot),
             Step::Mknod(device) => self.mknod(device),
             Step::Symlink(link) => self.symlink(link),

@@ -22,6 +22,17 @@ use crate::store::status::Status;
 use crate::store::{Claim, Root};
 use crate::timings::timed;
 
+/// Who makes the container's cgroup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cgroups {
+    /// This process, in the file system.
+    #[default]
+    Cgroupfs,
+    Systemd,
+    /// Nobody: the container stays in that of its creator, without limits.
+    Disabled,
+}
+
 /// How a container is to be made, beside its configuration.
 #[derive(Debug, Clone, Default)]
 pub struct CreateOptions {
@@ -39,7 +50,7 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
     /// Where the service manager listens (sd_notify(3)); the container then gets a socket of its own to talk to it.
     pub notify_socket: Option<OsString>,
-    pub systemd_cgroup: bool,
+    pub cgroups: Cgroups,
     /// Whether refused cgroup access is passed over; `None` decides by the user.
     pub rootless: Option<bool>,
     pub debug: bool,

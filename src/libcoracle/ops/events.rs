@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
+use crate::rdt;
 use crate::store::Root;
 use crate::store::record::State;
 
@@ -34,19 +35,17 @@ pub struct Data {
     pub pids: coracle_cgroup::stats::Pids,
     pub blkio: coracle_cgroup::stats::BlockIo,
     pub hugetlb: std::collections::BTreeMap<String, coracle_cgroup::stats::Hugetlb>,
-    pub intel_rdt: Rdt,
+    pub intel_rdt: rdt::stats::Stats,
     /// Interfaces of the runtime's own making, of which there are none.
     pub network_interfaces: Option<()>,
 }
 
-/// The monitoring of resctrl, which is not read.
-#[derive(Debug, Default, Serialize)]
-pub struct Rdt {}
-
-impl From<Stats> for Data {
-    fn from(stats: Stats) -> Data {
-        let Stats { cpu, cpuset, memory, pids, blkio, hugetlb } = stats;
-        Data { cpu, cpuset, memory, pids, blkio, hugetlb, intel_rdt: Rdt {}, network_interfaces: None }
+impl Data {
+    fn of(state: &State, cgroup: &dyn Cgroup) -> Result<Data> {
+        let Stats { cpu, cpuset, memory, pids, blkio, hugetlb } = cgroup.stats()?;
+        let groups = state.rdt.as_ref().and_then(|groups| Some((groups, rdt::root().ok()?)));
+        let intel_rdt = groups.map(|(groups, root)| groups.stats(&root)).unwrap_or_default();
+        Ok(Data { cpu, cpuset, memory, pids, blkio, hugetlb, intel_rdt, network_interfaces: None })
     }
 }
 
@@ -57,9 +56,9 @@ pub type Each<'a> = &'a mut dyn FnMut(&Event<'_>) -> Result<ControlFlow<()>>;
 ///
 /// # Errors
 /// [`Kind::InvalidState`] if it has stopped.
-pub fn stats(root: &Root, id: &ContainerId) -> Result<Stats> {
-    let (_, cgroup, _) = running(root, id)?;
-    Ok(cgroup.stats()?)
+pub fn stats(root: &Root, id: &ContainerId) -> Result<Data> {
+    let (state, cgroup, _) = running(root, id)?;
+    Data::of(&state, &*cgroup)
 }
 
 /// Tells `each` what the container `id` uses after every `interval`, and at once when memory has run out, until the
@@ -87,9 +86,9 @@ pub fn events(root: &Root, id: &ContainerId, interval: Duration, each: Each<'_>)
         if Instant::now() < next {
             continue;
         }
-        match cgroup.stats() {
-            Ok(stats) => {
-                if each(&Event { kind: "stats", id: &state.id, data: Some(stats.into()) })?.is_break() {
+        match Data::of(&state, &*cgroup) {
+            Ok(data) => {
+                if each(&Event { kind: "stats", id: &state.id, data: Some(data) })?.is_break() {
                     return Ok(());
                 }
             }

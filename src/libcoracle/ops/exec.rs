@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use coracle_cgroup::{Layout, SubCgroup};
 use coracle_plan::exec::{Container, plan};
-use coracle_plan::{CreateOptions as PlanOptions, Invalid};
+use coracle_plan::{CreateOptions as PlanOptions, Extras, Invalid};
 use oci_spec::runtime::{Process, Spec};
 
 use super::create::check_terminal;
@@ -89,6 +89,7 @@ pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
         preserve_fds: opts.preserve_fds.saturating_add(opts.listen_fds),
         extra_env: listen_env(opts.listen_fds),
         needs_cgroup_join: cgroup.needs_add(),
+        extras: Extras { pidfd_receiver: None, ..state.extras()? },
         ..PlanOptions::default()
     };
     let container =

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use coracle_plan::mount_options::{Effect, TABLE};
+use coracle_plan::extras::KEYS;
+use coracle_plan::mount_options::{Effect, OWN, TABLE};
 use serde::Serialize;
 
 use super::OCI_VERSION;
@@ -23,7 +24,7 @@ pub struct Features {
     mount_options: Vec<&'static str>,
     linux: Linux,
     annotations: BTreeMap<&'static str, String>,
-    potentially_unsafe_config_annotations: &'static [&'static str],
+    potentially_unsafe_config_annotations: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,7 +113,8 @@ pub fn features() -> Features {
             net_devices: Enabled { enabled: true },
         },
         annotations: annotations(),
-        potentially_unsafe_config_annotations: &["bundle"],
+        potentially_unsafe_config_annotations: [&["bundle", "org.criu.config", "org.systemd.property."][..], &KEYS]
+            .concat(),
     }
 }
 
@@ -135,6 +137,9 @@ fn annotations() -> BTreeMap<&'static str, String> {
         ("org.opencontainers.runc.checkpoint.enabled", "true".to_owned()),
         ("org.opencontainers.runc.version", "1.5.1".to_owned()),
     ]);
+    // What is beyond the specification and runc: nothing else says which of it there is.
+    map.insert("coracle.annotations", KEYS.join(","));
+    map.insert("coracle.mountOptions", OWN.join(","));
     if let Some(version) = libseccomp_version() {
         map.insert("io.github.seccomp.libseccomp.version", version);
     }
@@ -255,6 +260,7 @@ mod tests {
             assert!(sorted_and_unique(list), "{list:?}");
         }
         assert!(sorted_and_unique(&features().mount_options));
-        assert_eq!(features().mount_options.len(), 60);
+        assert_eq!(features().mount_options.len(), 60 + OWN.len());
+        assert!(OWN.iter().all(|own| features().mount_options.contains(own)));
     }
 }

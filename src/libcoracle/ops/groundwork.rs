@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use coracle_cgroup::{Created, Driver, Layout, Options, Resources};
-use coracle_plan::{HookKind, Host, Plan};
+use coracle_plan::extras;
+use coracle_plan::{CreateOptions as PlanOptions, Extras, HookKind, Host, Plan};
 use oci_spec::runtime::Spec;
 
-use super::create::CreateOptions;
+use super::create::{Cgroups, CreateOptions};
 use super::delete;
 use crate::bundle::Bundle;
 use crate::error::{Context, Error, Kind, Result};
@@ -53,11 +54,16 @@ impl<'a> Groundwork<'a> {
             None => Cow::Borrowed(bundle.spec()),
         };
         claim.keep_config(bundle.config())?;
-        let cgroup = timed("make the cgroup", || cgroup(&layout, &host, &claim, id, &spec, opts))?;
+        let cgroup = timed("make the cgroup", || cgroup(&layout, &host, &claim, id, (bundle, &spec), opts))?;
         // Without delay: from here to the commit this record is all a `delete` has, should this process be killed.
-        claim.begin(&record(id, bundle, rootfs.clone(), &Plan::default(), &cgroup))?;
-        let options = plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup);
+        let begun = record(id, bundle, rootfs.clone(), &Plan::default(), &cgroup);
+        claim.begin(&begun)?;
+        let extras = begun.extras()?;
+        let options = PlanOptions { extras, ..plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup) };
         let plan = timed("plan", || Plan::create(&spec, &host, &options))?;
+        if let Some(key) = disobeyed(&begun) {
+            tracing::warn!("annotation {key} is not obeyed: config.json is not the caller's or root's alone");
+        }
         for warning in bundle.warnings().iter().chain(&plan.warnings) {
             tracing::warn!("{warning}");
         }
@@ -68,6 +74,9 @@ impl<'a> Groundwork<'a> {
         let resources = spec.linux().as_ref().and_then(|l| l.resources().clone()).unwrap_or_default();
         let resources = coracle_cgroup::resources(&resources, &layout);
         let resources = resources.map_err(|e| Error::new(Kind::InvalidConfig, format!("config.json {e}")))?;
+        if opts.cgroups == Cgroups::Disabled && resources.has_device_rules() {
+            tracing::warn!("config.json /linux/resources/devices: without a cgroup the rules do not hold");
+        }
         for warning in resources.warnings() {
             tracing::warn!("{warning}");
         }
@@ -84,6 +93,13 @@ fn claim(root: &Root, id: &ContainerId) -> Result<Claim> {
         Err(error) if error.kind() == Kind::AlreadyExists && delete::clear(root, id)? => root.claim(id),
         claim => claim,
     }
+}
+
+/// An annotation for the runtime that came from somebody who may not give it orders.
+fn disobeyed(state: &State) -> Option<&str> {
+    let mut keys = state.annotations.keys().map(String::as_str);
+    let orders = |key: &str| key.starts_with(extras::PREFIX) || key.starts_with("org.systemd.property.");
+    keys.find(|key| !state.obeys_annotations && orders(key))
 }
 
 /// Records the container and writes its process to the pid file; from here on `delete` removes it.
@@ -126,10 +142,15 @@ fn cgroup(
     host: &Host,
     claim: &Claim,
     id: &ContainerId,
-    spec: &Spec,
+    (bundle, spec): (&Bundle, &Spec),
     opts: &CreateOptions,
 ) -> Result<Created> {
-    let driver = if opts.systemd_cgroup { Driver::Systemd(unit_options(spec)?) } else { Driver::Cgroupfs };
+    let driver = match opts.cgroups {
+        Cgroups::Cgroupfs => Driver::Cgroupfs,
+        Cgroups::Systemd if bundle.is_trusted() => Driver::Systemd(unit_options(spec)?),
+        Cgroups::Systemd => Driver::Systemd(Options::default()),
+        Cgroups::Disabled => Driver::Nobody,
+    };
     let rootless = opts.rootless.unwrap_or(host.euid != 0 || host.in_userns);
     let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_deref());
     if driver == Driver::Cgroupfs {
@@ -154,8 +175,8 @@ fn plan_options(
     rootfs: PathBuf,
     gate: bool,
     cgroup: &Created,
-) -> coracle_plan::CreateOptions {
-    coracle_plan::CreateOptions {
+) -> PlanOptions {
+    PlanOptions {
         id: id.to_string(),
         bundle: bundle.path().to_path_buf(),
         rootfs,
@@ -168,7 +189,8 @@ fn plan_options(
         gate,
         needs_cgroup_join: cgroup.needs_add(),
         cgroups: cgroup.location().paths(),
-        cgroups_made: !opts.systemd_cgroup,
+        cgroups_made: opts.cgroups != Cgroups::Systemd,
+        extras: Extras::default(),
     }
 }
 
@@ -202,6 +224,7 @@ fn record(id: &ContainerId, bundle: &Bundle, rootfs: PathBuf, plan: &Plan, cgrou
         cgroup: cgroup.location(),
         namespaces: plan.namespaces,
         own_pid_namespace: plan.clone & libc::CLONE_NEWPID as u64 != 0,
+        obeys_annotations: bundle.is_trusted(),
         rdt: None,
         no_new_keyring: false,
         notify: false,

@@ -39,6 +39,9 @@ pub fn compile(filter: &Filter) -> Result<Vec<u8>> {
     if filter.rules.iter().map(|rule| rule.names.len()).sum::<usize>() > TREE {
         context.set_ctl_optimize(2).map_err(|e| refused("/linux/seccomp", "sort the rules".to_owned(), e))?;
     }
+    if filter.strict {
+        filter.rules.iter().try_for_each(known)?;
+    }
     for rule in filter.rules.iter().filter(|rule| rule.action != filter.default) {
         add(&mut context, rule)?;
     }
@@ -66,6 +69,13 @@ fn architectures(filter: &Filter) -> Result<Vec<(u32, ScmpArch)>> {
         })?);
     }
     Ok(all.into_iter().map(|arch| (enosys::audit_number(arch), arch)).collect())
+}
+
+fn known(rule: &Rule) -> Result<()> {
+    let unknown = rule.names.iter().position(|name| ScmpSyscall::from_name(name).is_err());
+    let Some(n) = unknown else { return Ok(()) };
+    let text = format!("config.json {}/names/{n}: {} is no known system call", rule.pointer, rule.names[n]);
+    Err(Error::new(Kind::InvalidConfig, text))
 }
 
 fn add(context: &mut ScmpFilterContext, rule: &Rule) -> Result<()> {

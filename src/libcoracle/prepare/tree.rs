@@ -1,12 +1,13 @@
 //! Detached copies of the host's mounts.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use coracle_plan::source::{Mapping, Propagation, Tree};
+use coracle_plan::source::{Links, Mapping, Propagation, Tree};
 use coracle_sys::Errno;
 use coracle_sys::mount::{AT_RECURSIVE, MountAttr, OPEN_TREE_CLONE, attr, mount_setattr, open_tree};
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 
 use super::userns::Mappings;
 use crate::error::{Context, Error, Kind, Result};
@@ -15,7 +16,7 @@ use crate::error::{Context, Error, Kind, Result};
 pub fn open_mapped(tree: &Tree, mappings: &mut Mappings) -> Result<OwnedFd> {
     let fd = copy(tree).map_err(|errno| match errno {
         Errno::ENOSYS => Error::new(Kind::Unsupported, "open_tree is missing: coracle needs Linux 5.14 or newer"),
-        Errno::ELOOP if tree.no_symlinks => {
+        Errno::ELOOP if tree.links == Links::Refuse => {
             let shown = tree.path.to_string_lossy();
             Error::new(Kind::InvalidConfig, format!("invalid rootfs {shown}: not an absolute path, or a symlink"))
         }
@@ -41,16 +42,23 @@ pub fn map_ids(mount: BorrowedFd<'_>, recursive: bool, userns: BorrowedFd<'_>) -
     mount_setattr(mount, recursive, MountAttr { set: attr::IDMAP, clear: 0, propagation: 0 }, Some(userns))
 }
 
-/// Copies the mount at the tree's path and gives the copy its attributes and propagation. Allocates nothing: the
+/// Copies the mount at the tree's path and gives the copy its attributes and propagation; a link that is to be copied
+/// is only opened. Allocates nothing: the
 /// child does it too.
 pub fn copy(tree: &Tree) -> coracle_sys::Result<OwnedFd> {
     let flags = OPEN_TREE_CLONE | if tree.recursive { AT_RECURSIVE } else { 0 };
-    let fd = if tree.no_symlinks {
-        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let place = openat2(AT_FDCWD, tree.path.as_c_str(), how)?;
-        open_tree(place.as_fd(), c"", flags | libc::AT_EMPTY_PATH as u32)?
-    } else {
-        open_tree(AT_FDCWD, &tree.path, flags)?
+    let fd = match tree.links {
+        Links::Refuse => {
+            let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+            let place = openat2(AT_FDCWD, tree.path.as_c_str(), how)?;
+            open_tree(place.as_fd(), c"", flags | libc::AT_EMPTY_PATH as u32)?
+        }
+        Links::Copy => match link(&tree.path)? {
+            Some(link) => return Ok(link),
+            None => open_tree(AT_FDCWD, &tree.path, flags)?,
+        },
+        Links::Last => open_tree(AT_FDCWD, &tree.path, flags | libc::AT_SYMLINK_NOFOLLOW as u32)?,
+        Links::Follow => open_tree(AT_FDCWD, &tree.path, flags)?,
     };
     let mut propagation = tree.propagation.as_slice();
     let mut own = tree.attributes.own();
@@ -72,6 +80,12 @@ pub fn copy(tree: &Tree) -> coracle_sys::Result<OwnedFd> {
     }
     change(fd.as_fd(), true, tree.attributes.all())?;
     Ok(fd)
+}
+
+/// The symbolic link at `path`, if there is one.
+fn link(path: &CStr) -> coracle_sys::Result<Option<OwnedFd>> {
+    let fd = open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    Ok((fstat(&fd)?.st_mode & libc::S_IFMT == libc::S_IFLNK).then_some(fd))
 }
 
 /// Changes a mount, if there is anything to change.

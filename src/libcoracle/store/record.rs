@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use coracle_plan::Extras;
 use oci_spec::runtime::Hook;
 use serde::{Deserialize, Serialize};
 
 use super::process::Process;
+use crate::error::Result;
 
 /// The record of a container (`state.json`).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct State {
     pub namespaces: i32,
     /// Whether the first process is the init of a pid namespace made for it, so that the others end with it.
     pub own_pid_namespace: bool,
+    /// Whether those of them that are for the runtime are obeyed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub obeys_annotations: bool,
     /// What of the resctrl filesystem was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rdt: Option<crate::rdt::Groups>,
@@ -53,6 +58,26 @@ pub struct Hooks {
     pub start_container: Vec<Hook>,
     pub poststart: Vec<Hook>,
     pub poststop: Vec<Hook>,
+}
+
+impl State {
+    /// What its annotations ask of the runtime, if they are obeyed.
+    ///
+    /// # Errors
+    /// As those of [`Extras::of`].
+    pub fn extras(&self) -> Result<Extras> {
+        if !self.obeys_annotations {
+            return Ok(Extras::default());
+        }
+        let extras = Extras::of(|key| self.annotations.get(key).map(String::as_str))?;
+        let in_bundle = |path: Option<PathBuf>| path.map(|path| self.bundle.join(path));
+        Ok(Extras {
+            hooks_stdout: in_bundle(extras.hooks_stdout),
+            hooks_stderr: in_bundle(extras.hooks_stderr),
+            pidfd_receiver: in_bundle(extras.pidfd_receiver),
+            ..extras
+        })
+    }
 }
 
 impl Hooks {

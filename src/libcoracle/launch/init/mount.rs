@@ -16,8 +16,8 @@ use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{chdir, fchdir, pivot_root};
 
-use super::path::{Found, find, make_target, mount_point, open_in};
-use super::{Failure, Filled, Init, Result, TEXT, copy};
+use super::path::{Found, PATH_MAX, find, itself, make_target, mount_point, open_in, split};
+use super::{Failure, Filled, Init, Result, TEXT, copy, link};
 use crate::prepare::tree;
 
 const NONE: Option<&CStr> = None;
@@ -67,6 +67,7 @@ impl Init<'_> {
     /// Opens the mount point of `target`, making it like `what` if it is missing.
     fn place(&self, target: &Target, what: Option<BorrowedFd<'_>>) -> Result<Found> {
         let found = match find(self.root()?, target)? {
+            _ if target.itself => itself(self.root()?, &target.path)?,
             Some(found) => found,
             None => make_target(self.root()?, target, like(target, what)?)?,
         };
@@ -78,8 +79,11 @@ impl Init<'_> {
         if on_proc { Ok(found) } else { Err(Failure::said(Errno::EPERM, "only a procfs can be mounted on /proc")) }
     }
 
-    pub fn attach_tree(&self, slot: Slot, target: &Target) -> Result<()> {
+    pub fn attach_tree(&self, slot: Slot, target: &Target, copy_link: bool) -> Result<()> {
         let tree = self.slot(slot)?;
+        if copy_link && fstat(tree)?.st_mode & libc::S_IFMT == libc::S_IFLNK {
+            return link::copy(tree, self.root()?, &target.path);
+        }
         let found = self.place(target, Some(tree))?;
         Ok(move_mount(tree, found.fd.as_fd())?)
     }
@@ -130,6 +134,20 @@ impl Init<'_> {
             done.map_err(|errno| with_message(context.as_fd(), errno))?;
         }
         adjust(place.as_fd(), &remount.attributes, &remount.propagation)
+    }
+
+    /// Follows no symbolic link: who lives in the container could lead this to what hides something from them.
+    pub fn unmount(&self, target: &Target) -> Result<()> {
+        let (before, name) = split(&target.path)?;
+        let mut text = [0; PATH_MAX];
+        text.get_mut(..before.len()).ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(before);
+        let parent =
+            if before.is_empty() { c"." } else { CStr::from_bytes_until_nul(&text).map_err(|_| Errno::EINVAL)? };
+        fchdir(open_in(self.root()?, parent, OFlag::O_PATH | OFlag::O_DIRECTORY, true)?)?;
+        match umount2(name, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Err(Errno::EINVAL) => Err(Failure::said(Errno::EINVAL, "nothing is mounted there")),
+            other => Ok(other?),
+        }
     }
 
     pub fn make_readonly(&self, slot: Slot) -> Result<()> {

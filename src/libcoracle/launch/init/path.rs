@@ -7,9 +7,12 @@ use coracle_plan::step::{MountPoint, Place, Target};
 use coracle_sys::{Errno, Result, fs};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
+
+const SYSFS_MAGIC: FsType = FsType(libc::SYSFS_MAGIC as _);
 
 /// The longest path the kernel takes.
-const PATH_MAX: usize = 4096;
+pub const PATH_MAX: usize = 4096;
 /// How many symbolic links the kernel follows in a path (path_resolution(7)).
 const LINKS_MAX: u32 = 40;
 
@@ -51,6 +54,15 @@ pub fn find(root: BorrowedFd<'_>, target: &Target) -> Result<Option<Found>> {
         Err(Errno::ENOENT) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// Opens the last component of `path` as it is, a symbolic link too.
+pub fn itself(root: BorrowedFd<'_>, path: &CStr) -> Result<Found> {
+    let fd = open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW, false)?;
+    // Links on the way may lead anywhere below the root: what the text says is no longer the place.
+    let kind = fstatfs(&fd)?.filesystem_type();
+    let ordinary = kind != PROC_SUPER_MAGIC && kind != SYSFS_MAGIC;
+    Ok(Found { fd, made: false, place: if ordinary { Place::Ordinary } else { Place::Forbidden } })
 }
 
 /// Opens the mount point, making what is missing of it, and of where its symbolic links lead.
