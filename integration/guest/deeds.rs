@@ -36,6 +36,9 @@ pub fn perform(word: &str, args: &[String]) -> io::Result<ExitCode> {
         "copy" => io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)?,
         "mount" => mount(args)?,
         "sleep" => sleep(args)?,
+        "mute" => loop {
+            nix::unistd::pause();
+        },
         "wait-file" => wait_file(args)?,
         "trap" => return trap(args),
         "count" => return count(args),

@@ -24,7 +24,7 @@ fn invalid(text: &str) -> io::Error {
 /// Words: `umask=OCTAL`, `open=FD:PATH` (kept open), `tty=PATH` (standard streams and controlling terminal),
 /// `nofile=SOFT[:HARD]`, `cpus=N,N`, `groups=N,N`, `ignore=SIGNAL`, `v2=` (pure cgroup v2), `v1=` (without the v2 tree),
 /// `user=ID` (that user and group, no others), `bind=FROM:TO` (a mount only the program sees), `stop=` (stops itself, for
-/// a tracer).
+/// a tracer), `memory=DIRECTORY` (a cgroup to be in), `close=FD,FD`.
 ///
 /// # Errors
 /// The errno of what could not be done.
@@ -76,6 +76,8 @@ fn set(word: &str, value: &str) -> io::Result<Option<OwnedFd>> {
             mount(Some(from), to, none, MsFlags::MS_BIND, none)?;
         }
         "oom" => fs::write("/proc/self/oom_score_adj", value)?,
+        "memory" => fs::write(format!("{value}/cgroup.procs"), "0")?,
+        "close" => value.split(',').try_for_each(|fd| sys::close(number(fd)?.cast_signed()))?,
         "stop" => nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP)?,
         "v2" => pure_v2()?,
         "v1" => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -78,6 +79,14 @@ fn family() -> impl Iterator<Item = (i32, bool)> {
 /// of a container that nobody reaps keeps its pid namespace, and with it the container's first process, from ending.
 pub fn reap_orphans(but: i32) {
     for (pid, _) in family().filter(|(pid, dead)| *dead && *pid != but) {
+        let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+    }
+}
+
+/// The same, but for those children that somebody waits for; nobody may start one while the set is locked.
+pub fn reap_orphans_but(own: &Mutex<BTreeSet<i32>>) {
+    let own = own.lock().unwrap();
+    for (pid, _) in family().filter(|(pid, dead)| *dead && !own.contains(pid)) {
         let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
     }
 }

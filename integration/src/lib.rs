@@ -27,7 +27,7 @@ pub use cgroup::Cgroup;
 pub use container::Container;
 pub use host::{Skip, criu_path, need, skip};
 pub use json::{Facts, merge};
-pub use leaks::{Snapshot, reap_orphans};
+pub use leaks::{Snapshot, reap_orphans, reap_orphans_but};
 pub use mount::HostMount;
 pub use output::Output;
 pub use registry::{Context, Test, test};

@@ -34,6 +34,8 @@ mod rootless;
 mod scale;
 mod seal;
 mod seccomp;
+mod shortage;
+mod stress;
 mod systems;
 mod terminals;
 mod timings;
@@ -80,6 +82,8 @@ fn main() -> ExitCode {
         systems::TESTS,
         scale::TESTS,
         faults::TESTS,
+        shortage::TESTS,
+        stress::TESTS,
     ];
     let mut tests = topics.concat();
     tests.extend(differential::tests());

@@ -26,6 +26,7 @@ use coracle_plan::step::{Point, Step};
 use coracle_plan::{Plan, Slot, hints};
 use coracle_sys::clone::{Fork, clone3, pidfd_open, pidfd_send_signal};
 use coracle_sys::{Errno, describe};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
@@ -118,7 +119,7 @@ pub fn to_ready(
                     child.slots = Vec::new();
                     return Ok(child);
                 }
-                child.channel.go().context(|| "answer the container's process")?;
+                child.answer()?;
             }
             Event::Listening => {
                 for step in plan.host_steps(Point::Listening) {
@@ -140,9 +141,17 @@ impl Child {
         }
     }
 
+    /// Lets the child go on; one that cannot hear it has died.
+    fn answer(&mut self) -> Result<()> {
+        match self.channel.go() {
+            Err(Errno::EPIPE) => Err(died(self)),
+            answered => answered.context(|| "answer the container's process"),
+        }
+    }
+
     /// Lets the child go on to its gate, where it waits for `start`. It is no longer this process's to kill.
     pub fn leave_at_gate(mut self) -> Result<()> {
-        self.channel.go().context(|| "answer the container's process")?;
+        self.answer()?;
         self.armed = false;
         Ok(())
     }
@@ -152,7 +161,7 @@ impl Child {
     /// # Errors
     /// The step between here and the program that failed.
     pub fn exec(&mut self, plan: &Plan) -> Result<()> {
-        self.channel.go().context(|| "answer the container's process")?;
+        self.answer()?;
         let _span = timings::span(|| "let the program run".to_owned());
         match next(self, plan)? {
             Event::Closed => {
@@ -311,11 +320,11 @@ fn not_executable(name: &str, errno: Errno) -> Error {
 }
 
 fn died(child: &Child) -> Error {
-    let how = match waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
-        Ok(WaitStatus::Exited(_, code)) => format!("exited with {code}"),
-        Ok(WaitStatus::Signaled(_, signal, _)) => format!("was killed by {signal}"),
-        _ => "is gone".to_owned(),
+    let (how, killed) = match waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+        Ok(WaitStatus::Exited(_, code)) => (format!("exited with {code}"), false),
+        Ok(WaitStatus::Signaled(_, signal, _)) => (format!("was killed by {signal}"), signal == Signal::SIGKILL),
+        _ => ("is gone".to_owned(), false),
     };
     let error = Error::new(Kind::InvalidState, format!("the container's process {how} during set-up"));
-    error.with_hint("container init was OOM-killed (memory limit too low?)")
+    if killed { error.with_hint("container init was OOM-killed (memory limit too low?)") } else { error }
 }

@@ -1,5 +1,6 @@
 //! Where containers are kept: one directory each below the root, written atomically and locked while it changes.
 
+mod claim;
 pub mod process;
 pub mod record;
 pub mod status;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context, Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::notify;
+pub use claim::Claim;
 use record::State;
 
 const RECORD: &str = "state.json";
@@ -84,13 +86,16 @@ impl Root {
         })?;
         // A `delete` may have come first and removed it, and another claim may be in its place: that is not ours to undo.
         let mut entry = Entry { path: dir, lock: None };
-        entry.lock().map_err(|error| match error.kind() {
-            Kind::NotFound => {
-                Error::new(Kind::InvalidState, format!("container {id} was deleted while it was created"))
-            }
-            _ => error,
-        })?;
-        Ok(Claim { entry, armed: true })
+        let deleted = || Error::new(Kind::InvalidState, format!("container {id} was deleted while it was created"));
+        if let Err(error) = entry.lock() {
+            return Err(if error.kind() == Kind::NotFound { deleted() } else { entry.abandon(error) });
+        }
+        // Nor is one that got the lock of this directory first, taking it for its own.
+        match entry.is_empty() {
+            Ok(true) => Ok(Claim::of(entry)),
+            Ok(false) => Err(deleted()),
+            Err(error) => Err(entry.abandon(error)),
+        }
     }
 
     /// The container `id`, whether or not its creation was ever finished.
@@ -191,7 +196,25 @@ impl Entry {
     }
 
     fn directory(&self) -> Result<File> {
-        File::open(&self.path).context(|| format!("open {}", self.path.display()))
+        File::open(&self.path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => self.missing(),
+            _ => Error::system(format!("open {}", self.path.display()), errno(&error)),
+        })
+    }
+
+    /// Gives an empty directory back that could not be claimed for this reason.
+    fn abandon(&self, error: Error) -> Error {
+        let _ = std::fs::remove_dir(&self.path);
+        error
+    }
+
+    fn missing(&self) -> Error {
+        Error::new(Kind::NotFound, format!("container does not exist: {}", self.name()))
+    }
+
+    fn is_empty(&self) -> Result<bool> {
+        let mut entries = std::fs::read_dir(&self.path).context(|| format!("list {}", self.path.display()))?;
+        Ok(entries.next().is_none())
     }
 
     /// Keeps the lock on `directory`, unless it is not the container's any more.
@@ -204,7 +227,7 @@ impl Entry {
             Err(error) => return Err(error).context(failed),
         };
         if !same {
-            return Err(Error::new(Kind::NotFound, format!("container does not exist: {}", self.name())));
+            return Err(self.missing());
         }
         self.lock = Some(directory);
         Ok(())
@@ -248,8 +271,7 @@ impl Entry {
     /// # Errors
     /// [`Kind::NotFound`] where its creation never got that far.
     pub fn existing(&self) -> Result<State> {
-        let missing = || Error::new(Kind::NotFound, format!("container does not exist: {}", self.name()));
-        self.state()?.ok_or_else(missing)
+        self.state()?.ok_or_else(|| self.missing())
     }
 
     /// The configuration the container was created from.
@@ -315,58 +337,6 @@ impl Entry {
                 gone(std::fs::remove_dir(&self.path), &self.path)
             }
             removed => gone(removed, &self.path),
-        }
-    }
-}
-
-/// An id taken for a container that is not yet one. Dropped, it is given back.
-pub struct Claim {
-    entry: Entry,
-    armed: bool,
-}
-
-impl Claim {
-    pub fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    /// Keeps the configuration as it is now. Before there is a record it says what may have been made by then.
-    pub fn keep_config(&self, config: &[u8]) -> Result<()> {
-        write(&self.entry.path, (CONFIG, TEMPORARY_CONFIG), config)
-    }
-
-    /// Keeps which cgroups above the container's own are about to be made.
-    pub fn keep_parents(&self, parents: &[PathBuf]) -> Result<()> {
-        let json = serde_json::to_vec(parents);
-        let json = json.map_err(|e| Error::new(Kind::InvalidState, format!("write {PARENTS}: {e}")))?;
-        write(&self.entry.path, (PARENTS, TEMPORARY_PARENTS), &json)
-    }
-
-    /// Writes down what a `delete` needs should this process be killed.
-    pub fn begin(&self, state: &State) -> Result<()> {
-        self.record(state)
-    }
-
-    /// Writes the record: from here on there is a container.
-    pub fn commit(&mut self, state: &State) -> Result<()> {
-        self.record(state)?;
-        self.armed = false;
-        Ok(())
-    }
-
-    fn record(&self, state: &State) -> Result<()> {
-        let json =
-            serde_json::to_vec(state).map_err(|e| Error::new(Kind::InvalidState, format!("write state: {e}")))?;
-        write(&self.entry.path, (RECORD, TEMPORARY_RECORD), &json)
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if self.armed
-            && let Err(error) = self.entry.remove()
-        {
-            tracing::warn!("{error}");
         }
     }
 }

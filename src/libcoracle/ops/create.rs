@@ -7,6 +7,7 @@ use coracle_cgroup::Created;
 use coracle_plan::{HookKind, Plan};
 use oci_spec::runtime::{Process, Spec};
 
+use super::delete::delete;
 use super::groundwork::{Groundwork, commit};
 use crate::bundle::Bundle;
 use crate::error::{Error, Kind, Result};
@@ -65,7 +66,15 @@ pub fn create(root: &Root, id: &ContainerId, opts: &CreateOptions) -> Result<()>
     let bundle = timed("read the bundle", || Bundle::open(&opts.bundle, opts.config.as_deref()))?;
     check_terminal_of(bundle.spec(), opts, true)?;
     let made = Making::begin(root, id, opts, &bundle, true)?;
-    made.commit(opts)?.child.leave_at_gate()
+    made.commit(opts)?.child.leave_at_gate().inspect_err(|_| {
+        // Somebody has killed it in the moment since it can be found.
+        if let Err(error) = delete(root, id, true) {
+            tracing::warn!("{error}");
+        }
+        if let Some(path) = &opts.pid_file {
+            let _ = std::fs::remove_file(path);
+        }
+    })
 }
 
 /// [`check_terminal`] for the process of `spec`, if it has one.

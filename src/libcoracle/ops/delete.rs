@@ -24,11 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Kind::InvalidState`] if it runs.
 pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
-    let mut entry = match root.entry(id) {
+    let locked = root.entry(id).and_then(|mut entry| entry.lock().map(|()| entry));
+    let entry = match locked {
         Err(error) if force && error.kind() == Kind::NotFound => return Ok(()),
-        other => other?,
+        locked => locked?,
     };
-    entry.lock()?;
     let Some(state) = entry.state()? else {
         remove_remains(&entry, id)?;
         let missing = Error::new(Kind::NotFound, format!("container does not exist: {id}"));
