@@ -42,6 +42,7 @@ run_check() { # NAME WANTED [OPTION...] -- COMMAND...
 
 status_is() { ctr tasks ls | grep -q "^$1 .*$2"; } # TASK STATUS
 
+no_process() { ! pgrep -f "$1"; } # PATTERN
 no_task() { ! ctr tasks ls | grep -q "^$1 "; } # TASK
 
 # What was made for tasks and is still there: processes, sockets, pipes, mounts, bundles, cgroups.
@@ -49,7 +50,7 @@ left() {
   pgrep -af '^[^ ]*containerd-shim'
   find /run/containerd/s /run/containerd/fifo -type s -o -type p
   grep -o "$work/containerd/state[^ ]*" /proc/self/mountinfo
-  find "$work/containerd/state" -path "*/$CONTAINERD_NAMESPACE/*"
+  find "$work/containerd/state" -path "*.task/$CONTAINERD_NAMESPACE/*"
   find /sys/fs/cgroup -path "*/$CONTAINERD_NAMESPACE/*" -type d
   true
 }
@@ -125,16 +126,76 @@ event_order() {
   check "memory that ran out, before the end" '0 /tasks/create /tasks/start */tasks/oom */tasks/exit /tasks/delete ' topics eater
 }
 
+# Containers of one pod have one shim, which ends with the last of them.
+pod() {
+  local group=(--annotation io.kubernetes.cri.sandbox-id=pod)
+  ctr run -d "${runtime[@]}" "${group[@]}" "$image" pod sleep 600
+  ctr run -d "${runtime[@]}" "${group[@]}" --with-ns "pid:/proc/$(pid_of pod)/ns/pid" "$image" member sleep 600
+  check "one shim for a pod" '0 1' pgrep -fc '^[^ ]*containerd-shim'
+  check "which knows both" '0 *member*RUNNING*' ctr tasks ls
+  ctr tasks exec -d --exec-id e1 member sleep 601
+  ctr tasks kill --signal SIGKILL member
+  wait_for status_is member STOPPED
+  check "what was added ends with a container in the pid namespace of another" '1 ' pgrep -f '^sleep 601'
+  ctr tasks rm member >/dev/null 2>&1
+  check "the other one goes on" '0 still' ctr tasks exec --exec-id e2 pod echo still
+  ctr tasks kill --signal SIGKILL pod
+  wait_for status_is pod STOPPED
+  ctr tasks rm pod >/dev/null 2>&1
+  check "delete both" '0 *' ctr containers rm member pod
+}
+
+pid_of() { ctr tasks ls | awk -v name="$1" '$1 == name { print $2 }'; } # TASK
+
+# The runtime is killed while it makes containers: what there is of them afterwards is all or nothing.
+killed_runtime() {
+  local n
+  for n in 1 2 3 4 5 6; do
+    (
+      for ((tries = 0; tries < 200; tries++)); do
+        sleep "0.00$n" && pkill -KILL -f "^$CORACLE .* create .*killed$n$" && break
+      done
+    ) &
+    local killer=$!
+    check "create, killed" '1 *signal 9*' ctr run --rm "${runtime[@]}" "$image" "killed$n" true
+    wait "$killer"
+    ctr containers rm "killed$n" 2>/dev/null
+  done
+}
+
+# Many at once: exit codes, and one event for each end.
+many() {
+  local count=${TASKS:-100}
+  ctr events >"$work/many" &
+  local listener=$!
+  sleep 1
+  export image
+  check "$count tasks, 50 at a time, and their exit codes" '0 ' bash -c "seq $count | xargs -P 50 -I{} bash -c '
+    ctr run --rm ${runtime[*]} \$image many{} sh -c \"exit \$(({} % 200))\" >/dev/null 2>&1; [ \$? = \$(({} % 200)) ] || echo {}: wrong'"
+  sleep 1
+  kill "$listener" && wait "$listener" 2>/dev/null
+  local topic
+  for topic in create start exit delete; do
+    check "one event for each $topic" "0 $count" events_of "$topic" "$work/many"
+    check "and no two for one" "0 $count" distinct_events_of "$topic" "$work/many"
+  done
+}
+
+events_of() { grep -c "/tasks/$1 " "$2"; } # TOPIC FILE
+distinct_events_of() { grep "/tasks/$1 " "$2" | grep -o '"container_id":"[^"]*"' | sort -u | wc -l; }
+
 lost_shim() {
   ctr run -d "${runtime[@]}" "$image" lost sleep 600
   local shim
   shim=$(pgrep -f "containerd-shim.* -id lost ")
   check "kill the shim" '0 ' kill -KILL "$shim"
   check "its task is gone" '0 ' wait_for no_task lost
-  check "the container ended with it" '1 ' pgrep -f '^sleep 600'
+  check "the container ended with it" '0 ' wait_for no_process '^sleep 600'
   check "its container can be deleted" '0 *' ctr containers rm lost
   # The client's, which cannot delete a task that is gone.
   rm -r /run/containerd/fifo/*
+  # containerd's own shim forgets this one.
+  [[ ${runtime[*]} == *coracle.v2* ]] || rm /run/containerd/s/*
 }
 
 all_checks() { # NAME OPTION...
@@ -143,6 +204,9 @@ all_checks() { # NAME OPTION...
   short_tasks
   long_task
   event_order
+  pod
+  [[ ${runtime[*]} != *coracle.v2* ]] || killed_runtime
+  many
   lost_shim
   wait_for is_clean
   check "nothing is left" '0 ' left

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use containerd_shim_protos::api::ForwardRequest;
 use containerd_shim_protos::events::task::TaskOOM;
+use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::well_known_types::timestamp::Timestamp;
-use containerd_shim_protos::protobuf::{Message, MessageFull};
 use containerd_shim_protos::shim::event::Envelope;
 use containerd_shim_protos::topics::TASK_OOM_EVENT_TOPIC;
 use containerd_shim_protos::ttrpc::proto::MESSAGE_HEADER_LENGTH;
@@ -23,6 +23,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::error::{Doing, Error, Result};
 use crate::log;
 
+/// Where containerd defines its events.
+const PACKAGE: &str = "containerd.events";
 /// How long containerd may take to answer. One that hangs is asked again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait for a containerd that is not there, in milliseconds.
@@ -70,12 +72,12 @@ impl Events {
     }
 
     /// Queues an event.
-    pub fn publish(&self, topic: &'static str, event: &impl MessageFull) {
+    pub fn publish(&self, topic: &'static str, event: &impl Message) {
         self.push(topic, event, None);
     }
 
     /// Queues the end of the first process of the container `id`.
-    pub fn publish_end(&self, topic: &'static str, event: &impl MessageFull, id: &str) {
+    pub fn publish_end(&self, topic: &'static str, event: &impl Message, id: &str) {
         self.push(topic, event, Some(id.to_owned()));
     }
 
@@ -94,8 +96,8 @@ impl Events {
         self.add(Entry::Quit);
     }
 
-    fn push(&self, topic: &'static str, event: &impl MessageFull, ends: Option<String>) {
-        match to_any(event) {
+    fn push(&self, topic: &'static str, event: &impl Message, ends: Option<String>) {
+        match to_any(PACKAGE, event) {
             Ok(event) => self.add(Entry::Publish { topic, at: SystemTime::now(), event, ends }),
             Err(error) => log::error(error),
         }
@@ -111,10 +113,11 @@ impl Events {
     }
 }
 
-/// A message with its type, named as containerd names it.
-pub fn to_any<M: MessageFull>(message: &M) -> Result<Any> {
+/// A message with its type, named as containerd names it. That of the package is given: to ask the message would unpack the
+/// descriptions of all types there are, and keep them.
+pub fn to_any<M: Message>(package: &str, message: &M) -> Result<Any> {
     let value = message.write_to_bytes().map_err(|error| Error::new(format!("encode message: {error}")))?;
-    Ok(Any { type_url: M::descriptor().full_name().to_owned(), value, ..Any::default() })
+    Ok(Any { type_url: format!("{package}.{}", M::NAME), value, ..Any::default() })
 }
 
 /// The time, as containerd is told it.
@@ -186,7 +189,8 @@ impl Publisher {
             Ok(0) => {}
             Ok(_) => {
                 let event = TaskOOM { container_id: id.to_owned(), ..TaskOOM::default() };
-                let sent = to_any(&event).and_then(|event| self.send(TASK_OOM_EVENT_TOPIC, SystemTime::now(), event));
+                let sent =
+                    to_any(PACKAGE, &event).and_then(|event| self.send(TASK_OOM_EVENT_TOPIC, SystemTime::now(), event));
                 let _ = sent.inspect_err(|error| log::error(format!("publish {TASK_OOM_EVENT_TOPIC}: {error}")));
             }
             Err(_) => drop(self.watched.remove(id)),

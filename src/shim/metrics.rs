@@ -18,7 +18,11 @@ pub fn of(pid: Pid) -> Result<Any> {
     let failed = |error: coracle_cgroup::Error| Error::new(error.to_string());
     let mode = Layout::detect().map_err(failed)?.mode();
     let stats = coracle_cgroup::of(pid).and_then(|cgroup| cgroup.stats()).map_err(failed)?;
-    if mode == Mode::V2 { to_any(&in_v2(&stats)) } else { to_any(&in_v1(&stats)) }
+    if mode == Mode::V2 {
+        to_any("io.containerd.cgroups.v2", &in_v2(&stats))
+    } else {
+        to_any("io.containerd.cgroups.v1", &in_v1(&stats))
+    }
 }
 
 fn in_v1(stats: &Stats) -> v1::Metrics {

@@ -31,7 +31,6 @@ pub struct Options {
     /// The cgroup to put the shim into.
     pub shim_cgroup: String,
     pub criu_path: String,
-    pub criu_image_path: String,
     pub criu_work_path: String,
 }
 
@@ -66,7 +65,6 @@ impl Options {
             io_gid: sent.io_gid,
             shim_cgroup: sent.shim_cgroup,
             criu_path: criu,
-            criu_image_path: sent.criu_image_path,
             criu_work_path: sent.criu_work_path,
         })
     }

@@ -45,9 +45,23 @@ impl Runtime {
         if self.options.systemd_cgroup {
             command.arg("--systemd-cgroup");
         }
+        if let Some(dir) = Path::new(&self.options.criu_path).parent().filter(|dir| dir.is_absolute()) {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let dirs = std::iter::once(dir.to_owned()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(dirs).unwrap_or(path));
+        }
         command.args(["--log-format", "json", "--log"]).arg(self.log(verb)).arg(verb);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
+    }
+
+    /// Where CRIU puts its own logs.
+    pub fn criu_work(&self) -> PathBuf {
+        if self.options.criu_work_path.is_empty() {
+            self.bundle.join("work")
+        } else {
+            (&self.options.criu_work_path).into()
+        }
     }
 
     /// Whether the runtime has a container `id`, or what is left of one.

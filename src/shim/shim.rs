@@ -200,7 +200,7 @@ impl Shim {
         let pid_file = bundle.join("init.pid");
         let mut command = runtime.command("restore");
         command.arg("--detach").arg("--bundle").arg(&bundle).arg("--pid-file").arg(&pid_file);
-        command.arg("--image-path").arg(images).arg("--work-path").arg(bundle.join("work"));
+        command.arg("--image-path").arg(images).arg("--work-path").arg(runtime.criu_work());
         first_process_options(&mut command, &runtime.options);
         let (_, held) = self.spawn((id, ""), runtime, command, stdio, &pid_file)?;
         self.tasks().get(id)?.init.held = held;

@@ -109,7 +109,8 @@ impl Shim {
         let info = |pid| {
             let named = execs.iter().find(|(_, process)| process.is_alive() && process.pid == pid);
             let info = named.and_then(|(exec, _)| {
-                to_any(&ProcessDetails { exec_id: exec.clone(), ..ProcessDetails::default() }).ok()
+                to_any("containerd.runc.v1", &ProcessDetails { exec_id: exec.clone(), ..ProcessDetails::default() })
+                    .ok()
             });
             ProcessInfo { pid, info: info.into(), ..ProcessInfo::default() }
         };
@@ -164,16 +165,12 @@ impl Shim {
     /// Saves the state of a container.
     pub fn checkpoint(&self, request: &CheckpointTaskRequest) -> Result<()> {
         let id = &request.id;
-        let (runtime, bundle) = {
-            let mut tasks = self.tasks();
-            let container = tasks.get(id)?;
-            (container.runtime.clone(), container.bundle.clone())
-        };
+        let runtime = self.runtime(id)?;
         let value = request.options.as_ref().map(|any| any.value.as_slice()).unwrap_or_default();
         let options = CheckpointOptions::parse_from_bytes(value)
             .map_err(|error| Error::invalid(format!("read checkpoint options: {error}")))?;
         let mut command = runtime.command("checkpoint");
-        let work = if options.work_path.is_empty() { bundle.join("work") } else { (&options.work_path).into() };
+        let work = if options.work_path.is_empty() { runtime.criu_work() } else { (&options.work_path).into() };
         let images = if options.image_path.is_empty() { &request.path } else { &options.image_path };
         command.arg("--image-path").arg(images).arg("--work-path").arg(work);
         let flags = [
