@@ -1,6 +1,7 @@
 //! Control groups: where they are, and limits read back from the kernel, in both versions.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use integration::{Bundle, Container, Context, Test, need, requires, test};
@@ -31,6 +32,14 @@ pub fn v2(name: &str, file: &str) -> String {
 
 fn there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
+}
+
+/// Whose the cgroup and its files are, by the names of those that are not the host's root's.
+fn owned(directory: &Path, owner: u32) -> Vec<String> {
+    assert!([0, owner].contains(&fs::metadata(directory).unwrap().uid()));
+    let entries = fs::read_dir(directory).unwrap().flatten();
+    let theirs = entries.filter(|entry| entry.metadata().is_ok_and(|file| file.uid() == owner));
+    theirs.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 pub const TESTS: &[Test] = &[
@@ -156,6 +165,44 @@ pub const TESTS: &[Test] = &[
         container.call("delete").arg("--force").run().ok();
         assert!(fs::symlink_metadata(unified().join(&name)).is_err(), "the cgroup stays");
     }),
+    test(
+        "cgroups v2: it is given to the root of a user namespace that may write to it",
+        &[306, 307, 309, 311, 313],
+        |t| {
+            requires!(need::unified());
+            let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+            let bundle = |options: Value, namespace: bool| {
+                let (bundle, name) = limited(t, json!({"unified": {"cgroup.max.depth": "3"}}));
+                let bundle = bundle.namespace(json!({"type": "user"})).with(t.coracle().v2());
+                let bundle = bundle.patch(json!({"linux": {"uidMappings": map, "gidMappings": map}}));
+                let bundle = if namespace { bundle } else { bundle.without_namespace("cgroup") };
+                let mount =
+                    json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options});
+                (bundle.without_mounts(&["/sys/fs/cgroup"]).mount(mount), unified().join(name))
+            };
+            for (options, namespace) in [(json!(["ro"]), true), (json!(["rw"]), false)] {
+                let (bundle, directory) = bundle(options, namespace);
+                let container = bundle.create();
+                assert_eq!((owned(&directory, 100_000), fs::metadata(&directory).unwrap().uid()), (vec![], 0));
+                drop(container);
+            }
+            let (bundle, directory) = bundle(json!(["nosuid"]), true);
+            let mut container = bundle.start();
+            assert_eq!(container.line(), "ready");
+            assert_eq!(fs::metadata(&directory).unwrap().uid(), 100_000);
+            let listed = fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap();
+            let mut listed: Vec<_> = listed.lines().filter(|file| there(&directory.join(file))).collect();
+            let mut found = owned(&directory, 100_000);
+            listed.sort_unstable();
+            found.sort();
+            assert_eq!(found, listed);
+            container.exec(["/guest", "mkdir", "/sys/fs/cgroup/below"]).ok();
+            container
+                .exec(["/guest", "write", "/sys/fs/cgroup/cgroup.max.depth", "9"])
+                .fails()
+                .stderr("ermission denied");
+        },
+    ),
     test("cgroups v2: unified settings are written as they are", &[353, 227], |t| {
         requires!(need::unified());
         let (bundle, name) = limited(t, json!({"unified": {"cgroup.max.depth": "3", "cgroup.max.descendants": "5"}}));

@@ -5,19 +5,16 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use integration::{Context, Facts, Pty, Test, need, requires, test};
+use integration::{Cgroup, Context, Facts, Pty, Test, need, requires, test};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::differential::compare;
 use crate::exec::{facts, running};
 
-/// The directory of a process's cgroup in the v1 hierarchy of `controller`.
+/// The directory of a process's cgroup, with v1 in the hierarchy of `controller`.
 fn cgroup(pid: i32, controller: &str) -> PathBuf {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let line = text.lines().find(|line| line.split(':').nth(1).unwrap().split(',').any(|name| name == controller));
-    let path = line.unwrap().splitn(3, ':').nth(2).unwrap();
-    Path::new("/sys/fs/cgroup").join(controller).join(path.trim_start_matches('/'))
+    Cgroup::of(pid).directory(controller)
 }
 
 /// What `exec` with these options is like, as the other runtime sees it too.
