@@ -22,6 +22,8 @@ pub enum Reference {
     DockerDaemon(String),
     /// `-`: an archive of either kind on standard input or output.
     Stream,
+    /// A file that is an archive of either kind; no text stands for it.
+    Archive { file: PathBuf },
     /// Anything else: a name or an id in the local store.
     Stored(String),
 }
@@ -47,6 +49,7 @@ impl Reference {
             Reference::DockerArchive { name, .. } => name.as_deref()?.parse().ok(),
             Reference::DockerDaemon(name) => name.parse().ok(),
             Reference::Registry(name) => Some(name.clone()),
+            Reference::Archive { file } => local(file, &None),
             Reference::Stream => None,
             Reference::Stored(name) => name.parse().ok(),
         }
@@ -104,6 +107,7 @@ impl fmt::Display for Reference {
             Reference::Registry(name) => write!(f, "docker://{name}"),
             Reference::DockerDaemon(name) => write!(f, "docker-daemon:{name}"),
             Reference::Stream => f.write_str("-"),
+            Reference::Archive { file } => write!(f, "{}", file.display()),
             Reference::Stored(name) => f.write_str(name),
         }
     }

@@ -1,0 +1,40 @@
+//! `coracle-image save`
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Parser;
+use coracle_image::error::{Error, Result};
+use coracle_image::reference::Reference;
+
+use super::access::Registries;
+use super::copy::copy;
+use super::{Call, Wanted};
+
+/// Write an image as an archive that docker load, podman load and coracle-image load read
+#[derive(Debug, Parser)]
+pub struct Verb {
+    #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
+    registries: Registries,
+    /// Write to FILE instead of the standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    image: Reference,
+}
+
+impl Verb {
+    pub fn run(&self, call: &Call) -> Result<u8> {
+        let to = match &self.output {
+            Some(file) => Reference::Archive { file: file.clone() },
+            None if std::io::stdout().is_terminal() => {
+                return Err(Error::invalid("an archive is nothing for a terminal; give --output FILE"));
+            }
+            None => Reference::Stream,
+        };
+        copy(&self.image, &to, &self.wanted, &self.registries, call)
+    }
+}
