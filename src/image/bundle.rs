@@ -105,7 +105,7 @@ impl Bundle {
             // Before the store could be swept of them.
             store.lease(&bundle.dir.to_string_lossy(), &chain, &bundle.dir)?;
             bundle.mount(&chain)?;
-            chain.left_out.warnings()
+            image::warnings(&chain.left_out)
         };
         let mounted = Mounted(if how.copy { None } else { Some(rootfs.clone()) });
         let root = open_directory(&rootfs)?;
@@ -165,7 +165,7 @@ impl Bundle {
     /// Mounts the root filesystem, its layers being those of `chain`.
     pub fn mount(&self, chain: &Chain) -> Result<()> {
         let (upper, work) = (self.dir.join("upper"), self.dir.join("work"));
-        chain.mount(&self.rootfs(), Some(Writable { upper: &upper, work: &work }))
+        chain.mount(&self.rootfs(), Writable { upper: &upper, work: &work })
     }
 
     /// Removes the bundle with all that its container has written.

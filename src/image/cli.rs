@@ -82,7 +82,7 @@ enum How {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Bundle(bundle::Verb),
+    Bundle(Box<bundle::Verb>),
     Commit(commit::Verb),
     Copy(copy::Verb),
     Diff(diff::Verb),

@@ -12,7 +12,7 @@ pub use change::Change;
 
 use crate::bundle::Bundle;
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Result};
 use crate::layer_writer::write_layer;
 use crate::manifest::{
     DOCKER_CONFIG, DOCKER_LAYER_GZIP, DOCUMENT_LIMIT, Descriptor, Document, Manifest, OCI_CONFIG, OCI_LAYER_GZIP,
@@ -60,13 +60,10 @@ pub fn commit(bundle: &Bundle, store: &Store, name: &Name, about: &About) -> Res
 
 /// Writes the changes into the store: descriptor and diffID.
 fn layer(bundle: &Bundle, store: &Store, manifest: &Manifest) -> Result<(Descriptor, Digest)> {
-    let chain = store
-        .chain(&bundle.record.diff_ids)?
-        .ok_or_else(|| Error::new(Kind::NotFound, format!("the layers of {} are gone", bundle.record.image)))?;
     let mut blob = crate::source::unnamed_file()?;
     let packed = Hashed::new(&mut blob);
     let mut expanded = Hashed::new(GzEncoder::new(packed, Level::new(6)));
-    write_layer(&chain, &bundle.upper()?, &bundle.mount_points()?, &mut expanded).context(|| "read the changes")?;
+    write_layer(&bundle.upper()?, &bundle.mount_points()?, &mut expanded).context(|| "read the changes")?;
     let diff_id = expanded.hasher.finish();
     let packed = expanded.inner.finish().context(|| "write the layer")?;
     let digest = packed.hasher.finish();

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_is_no_configuration() {
         for text in
-            ["", "[]", "{\"os\":\"windows\"}", "{\"config\":{\"Env\":\"A=1\"}}", "{\"rootfs\":{\"diff_ids\":[\"x\"]}}"]
+            ["", "{\"os\":\"windows\"}", "{\"config\":{\"Env\":\"A=1\"}}", "{\"rootfs\":{\"diff_ids\":[\"x\"]}}"]
         {
             assert!(Configuration::parse(text.as_bytes()).is_err(), "{text}");
         }

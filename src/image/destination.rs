@@ -43,12 +43,12 @@ pub fn copy(
     copied().context(|| format!("copy to {to}"))
 }
 
-/// Takes an image into the store, unpacked, under a name. The answer is the digest of its manifest.
-pub fn pull(source: &Source, name: &Name, store: &Store, progress: Progress<'_>) -> Result<Digest> {
-    crate::image::unpack(source, store, progress)?;
+/// Takes an image into the store, unpacked, under a name. The answer is what of it could not be unpacked.
+pub fn pull(source: &Source, name: &Name, store: &Store, progress: Progress<'_>) -> Result<Vec<String>> {
+    let chain = crate::image::unpack(source, store, progress)?;
     let Descriptor { media_type, digest, size, .. } = documents(source, store)?;
-    store.set_reference(&name.to_string(), &store::Reference { media_type, digest: digest.clone(), size })?;
-    Ok(digest)
+    store.set_reference(&name.to_string(), &store::Reference { media_type, digest, size })?;
+    Ok(crate::image::warnings(&chain.left_out))
 }
 
 /// Puts manifest and configuration into the store.

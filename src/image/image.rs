@@ -3,11 +3,10 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Escaped, Result};
 use crate::progress::Progress;
 use crate::source::Source;
-use crate::store::layers::LayerSource;
-use crate::store::{Chain, Store};
+use crate::store::{Chain, LayerSource, LeftOut, Store};
 
 /// Unpacks the layers of an image into the store, fetching those that are not there.
 pub fn unpack(source: &Source, store: &Store, progress: Progress<'_>) -> Result<Chain> {
@@ -17,7 +16,19 @@ pub fn unpack(source: &Source, store: &Store, progress: Progress<'_>) -> Result<
 /// Unpacks an image into a directory of its own.
 pub fn unpack_copy(source: &Source, store: &Store, target: &Path, progress: Progress<'_>) -> Result<Vec<String>> {
     let left_out = with_layers(source, |layers| store.unpack_flat(layers, target, &store.options(), progress))?;
-    Ok(left_out.warnings())
+    Ok(warnings(&left_out))
+}
+
+/// What an image has and its tree has not, in words.
+pub fn warnings(left_out: &LeftOut) -> Vec<String> {
+    let attributes = left_out.xattrs.0.iter();
+    let text =
+        |(name, count): (&Vec<u8>, &u64)| format!("extended attribute {} of {count} files is left out", Escaped(name));
+    let mut list: Vec<_> = attributes.map(text).collect();
+    if left_out.devices > 0 {
+        list.push(format!("{} device nodes are left out", left_out.devices));
+    }
+    list
 }
 
 fn with_layers<T>(source: &Source, use_them: impl FnOnce(&[LayerSource<'_>]) -> Result<T>) -> Result<T> {
@@ -26,8 +37,10 @@ fn with_layers<T>(source: &Source, use_them: impl FnOnce(&[LayerSource<'_>]) -> 
         .manifest
         .layers
         .iter()
-        .map(|layer| move |offset| -> Result<Box<dyn Read + Send>> {
-            source.content.open(layer, offset).context(|| format!("fetch layer {}", layer.digest))
+        .map(|layer| {
+            move |offset| -> Result<Box<dyn Read + Send>> {
+                source.content.open(layer, offset).context(|| format!("fetch layer {}", layer.digest))
+            }
         })
         .collect();
     let layers: Vec<_> = source

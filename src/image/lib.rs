@@ -4,16 +4,22 @@
 //! `tar` reads what an image holds and refuses what is not well-formed, `unpack` applies it below a directory,
 //! `pipeline` does so while the bytes are hashed, `store` keeps what is complete and verified, `overlay` mounts it.
 //!
-//! `reference` says where an image is, `manifest` and `configuration` what it is, `convert` how it is run.
+//! `reference` says where an image is, `manifest` and `configuration` what it is, `convert` how it is run. `source` reads
+//! it where it is, `destination` writes it elsewhere, `registry` speaks to registries. `bundle` makes a container of it,
+//! `commit` an image of a container.
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod bundle;
+pub mod commit;
 pub mod compression;
 pub mod configuration;
 pub mod convert;
+pub mod destination;
 pub mod diff;
 pub mod digest;
 pub mod error;
+pub mod image;
 pub mod layer_writer;
 pub mod manifest;
 pub mod name;
@@ -22,9 +28,12 @@ pub mod pipeline;
 pub mod platform;
 pub mod progress;
 pub mod reference;
+pub mod registry;
 pub mod rootless;
+pub mod source;
 pub mod store;
 pub mod tar;
+pub mod time;
 pub mod unpack;
 mod upper;
 

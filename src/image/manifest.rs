@@ -101,7 +101,7 @@ pub struct Index {
 /// What a name leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     Index(Index),
 }
 
@@ -179,7 +179,7 @@ impl Members {
                 let manifest =
                     Manifest { schema_version: 2, media_type, config, layers, annotations: self.annotations };
                 manifest.check()?;
-                Ok(Document::Manifest(manifest))
+                Ok(Document::Manifest(Box::new(manifest)))
             }
             (Kind::Index, None, None, Some(manifests)) => {
                 let media_type = (!stated.is_empty()).then(|| stated.to_owned());

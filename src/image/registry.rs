@@ -13,12 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::digest::Digest;
 use crate::error::{Context, Error, Kind, Result};
-use crate::manifest::{
-    DOCKER_LIST, DOCKER_MANIFEST, DOCUMENT_LIMIT, Descriptor, Document, OCI_INDEX, OCI_MANIFEST,
-};
+use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, DOCUMENT_LIMIT, Descriptor, Document, OCI_INDEX, OCI_MANIFEST};
 use crate::name::Name;
 use crate::source::Content;
-use http::{Body, Client, Response};
+use http::{Body, Client};
 
 /// How registries are spoken to.
 #[derive(Debug, Clone)]
@@ -71,8 +69,7 @@ impl Registry {
     /// The descriptor of what the name stands for. Its bytes are kept, so that they are asked for once.
     pub fn resolve(&self) -> Result<Descriptor> {
         let version = self.name.version();
-        let (bytes, media_type, header) =
-            self.manifest(&version).context(|| format!("get manifest {}", self.name))?;
+        let (bytes, media_type, header) = self.manifest(&version).context(|| format!("get manifest {}", self.name))?;
         let digest = match self.name.digest() {
             Some(wanted) => wanted.clone(),
             None => Digest::sha256(&bytes),

@@ -78,6 +78,7 @@ impl Source {
                     let config = Configuration::parse(&config_bytes)
                         .context(|| format!("configuration {}", manifest.config.digest))?;
                     config.diff_ids(&manifest)?;
+                    let manifest = *manifest;
                     return Ok(Source { content, descriptor, bytes, manifest, config_bytes, config, name });
                 }
                 Document::Index(index) => descriptor = index.select(platform)?.clone(),
@@ -119,9 +120,9 @@ fn place(reference: &Reference, store: &Store, access: &Access) -> Result<Place>
         }
         Reference::DockerDaemon(name) => {
             let archive = archive::Archive::open(saved_by_docker(name)?)?;
-            docker_place(archive, Some(name)).or_else(|_| Err(Error::invalid("docker save gave no such image")))?
+            docker_place(archive, Some(name))?
         }
-        Reference::Stream => either(archive::Archive::open(spool::spooled(io::stdin().lock())?)?)?,
+        Reference::Stream => either(archive::Archive::open(spool::spooled(io::stdin())?)?)?,
         Reference::Archive { file } => either(archive::Archive::open(spool::seekable(open(file)?)?)?)?,
         Reference::Registry(name) => {
             let registry = Registry::open(name, access)?;
@@ -180,9 +181,8 @@ fn saved_by_docker(name: &str) -> Result<std::fs::File> {
 
 /// The image that `text` means in the store: a name, or an id or the beginning of one.
 pub fn stored(store: &Store, text: &str) -> Result<(Option<Name>, Descriptor)> {
-    let descriptor = |reference: crate::store::Reference| {
-        Descriptor::new(reference.media_type, reference.digest, reference.size)
-    };
+    let descriptor =
+        |reference: crate::store::Reference| Descriptor::new(reference.media_type, reference.digest, reference.size);
     for name in Name::candidates(text) {
         if let Some(found) = store.reference(&name.to_string())? {
             return Ok((Some(name), descriptor(found)));

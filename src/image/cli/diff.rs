@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Parser;
-use coracle_image::diff::{self, Kind};
+use coracle_image::diff::{self, ChangeKind};
 use coracle_image::error::{self, Error, Result};
 use serde_json::json;
 
@@ -28,10 +28,10 @@ impl Verb {
             Error::new(error::Kind::NotFound, format!("the layers of {} are gone", bundle.record.image))
         })?;
         let changes = diff::changes(&chain, &bundle.upper()?, &bundle.mount_points()?)?;
-        let letter = |kind: Kind| match kind {
-            Kind::Added => 'A',
-            Kind::Modified => 'C',
-            Kind::Deleted => 'D',
+        let letter = |kind: ChangeKind| match kind {
+            ChangeKind::Added => 'A',
+            ChangeKind::Modified => 'C',
+            ChangeKind::Deleted => 'D',
         };
         if self.json {
             let path = |path: &[u8]| format!("/{}", String::from_utf8_lossy(path));

@@ -76,7 +76,8 @@ impl Verb {
             return print_json(&list);
         }
         let head = ["NAME", "IMAGE", "STATUS"].map(str::to_owned).to_vec();
-        let row = |container: &Container| vec![container.name.clone(), container.image.clone(), container.status.clone()];
+        let row =
+            |container: &Container| vec![container.name.clone(), container.image.clone(), container.status.clone()];
         let rows: Vec<_> = std::iter::once(head).chain(list.iter().map(row)).collect();
         print(&table(&rows))
     }

@@ -36,20 +36,12 @@ impl Verb {
 }
 
 /// Takes an opened image into the store: the name it has there.
-pub fn pulled(
-    source: &Source,
-    reference: &Reference,
-    name: Option<&Name>,
-    store: &Store,
-    call: &Call,
-) -> Result<Name> {
+pub fn pulled(source: &Source, reference: &Reference, name: Option<&Name>, store: &Store, call: &Call) -> Result<Name> {
     let own = || source.name.clone().or_else(|| reference.default_name());
     let name = name.cloned().or_else(own).map(Name::tagged);
     let name = name.ok_or_else(|| Error::invalid(format!("{reference} has no name; give one by --name")))?;
     let bars = call.bars();
-    destination::pull(source, &name, store, &|event| bars.tell(event)).map_err(|error| error.within(reference))?;
-    if let Some(chain) = store.chain(source.config.diff_ids(&source.manifest)?)? {
-        call.warn(&chain.left_out.warnings());
-    }
+    let pulled = destination::pull(source, &name, store, &|event| bars.tell(event));
+    call.warn(&pulled.map_err(|error| error.within(reference))?);
     Ok(name)
 }

@@ -145,10 +145,9 @@ impl Verb {
 
     fn hint(&self, error: Error) -> Error {
         match (&self.image, error.kind()) {
-            (Reference::Stored(text), Kind::NotFound) => Error::new(
-                Kind::NotFound,
-                format!("{error}; coracle-image run docker://{text} would pull it"),
-            ),
+            (Reference::Stored(text), Kind::NotFound) => {
+                Error::new(Kind::NotFound, format!("{error}; coracle-image run docker://{text} would pull it"))
+            }
             _ => error,
         }
     }
@@ -187,7 +186,8 @@ fn new_name(name: Option<&Name>, image: &str) -> Result<String> {
 
 /// Runs the runtime to its end. Signals go to it, as it would get them without us between.
 fn wait(mut command: Command) -> Result<u8> {
-    let forwarded = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2];
+    let forwarded =
+        [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2];
     let mut set = SigSet::empty();
     forwarded.iter().for_each(|signal| set.add(*signal));
     set.add(Signal::SIGCHLD);

@@ -8,7 +8,9 @@ pub fn bytes(text: &str) -> Result<i64> {
     let lower = text.to_ascii_lowercase();
     let (number, shift) = match lower.strip_suffix(['b', 'k', 'm', 'g', 't']) {
         None => (lower.as_str(), 0),
-        Some(number) => (number, lower.bytes().last().map_or(0, |unit| 10 * b"bkmgt".iter().position(|u| *u == unit).unwrap_or(0))),
+        Some(number) => {
+            (number, lower.bytes().last().map_or(0, |unit| 10 * b"bkmgt".iter().position(|u| *u == unit).unwrap_or(0)))
+        }
     };
     let number: i64 = number.parse().map_err(|_| invalid())?;
     number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(invalid)
@@ -33,7 +35,11 @@ pub fn shown(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if value < 999.5 {
-            return if unit == "B" || value >= 99.95 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") };
+            return if unit == "B" || value >= 99.95 {
+                format!("{value:.0} {unit}")
+            } else {
+                format!("{value:.1} {unit}")
+            };
         }
         value /= 1000.0;
     }
@@ -46,15 +52,38 @@ mod tests {
 
     #[test]
     fn amounts() {
-        for (text, expected) in [("1", Some(1)), ("2k", Some(2048)), ("512M", Some(512 << 20)), ("1g", Some(1 << 30)), ("3b", Some(3)),
-            ("", None), ("0", None), ("-1", None), ("1x", None), ("m", None), ("9223372036854775807k", None)] {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("2k", Some(2048)),
+            ("512M", Some(512 << 20)),
+            ("1g", Some(1 << 30)),
+            ("3b", Some(3)),
+            ("", None),
+            ("0", None),
+            ("-1", None),
+            ("1x", None),
+            ("m", None),
+            ("9223372036854775807k", None),
+        ] {
             assert_eq!(bytes(text).ok(), expected, "{text}");
         }
-        for (text, expected) in [("1", Some(1000)), ("1.5", Some(1500)), (".25", Some(250)), ("0.01", Some(10)),
-            ("", None), (".", None), ("0", None), ("-1", None), ("1.2345", None), ("x", None)] {
+        for (text, expected) in [
+            ("1", Some(1000)),
+            ("1.5", Some(1500)),
+            (".25", Some(250)),
+            ("0.01", Some(10)),
+            ("", None),
+            (".", None),
+            ("0", None),
+            ("-1", None),
+            ("1.2345", None),
+            ("x", None),
+        ] {
             assert_eq!(processors(text).ok(), expected, "{text}");
         }
-        for (amount, text) in [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (123_456_789, "123 MB"), (999_600, "1.0 MB")] {
+        for (amount, text) in
+            [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (123_456_789, "123 MB"), (999_600, "1.0 MB")]
+        {
             assert_eq!(shown(amount), text);
         }
     }

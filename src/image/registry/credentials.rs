@@ -16,7 +16,10 @@ use crate::name::Name;
 /// What a registry is shown.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
-    Password { user: String, password: String },
+    Password {
+        user: String,
+        password: String,
+    },
     /// A token that gets tokens (OAuth 2).
     Token(String),
 }

@@ -75,13 +75,7 @@ impl Client {
     }
 
     /// Asks for a URL: what the registry itself named may be on another host, which gets no credentials.
-    pub fn request(
-        &self,
-        method: &str,
-        url: &str,
-        headers: &[(&str, &str)],
-        body: &mut Body<'_>,
-    ) -> Result<Response> {
+    pub fn request(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &mut Body<'_>) -> Result<Response> {
         let own = self.is_own(url);
         let mut failures = 0;
         let mut asked = false;

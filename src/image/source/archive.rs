@@ -7,9 +7,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Content;
 use super::layout::{check_marker, parse_index};
 use super::slice::Slice;
-use super::Content;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::{DOCUMENT_LIMIT, Descriptor, Index};
 use crate::tar::{self, Limits, Reader};

@@ -6,9 +6,9 @@ use std::io::Read;
 
 use serde::Deserialize;
 
+use super::Content;
 use super::archive::Archive;
 use super::slice::Slice;
-use super::Content;
 use crate::compression::Compression;
 use crate::configuration::Configuration;
 use crate::digest::{Algorithm, Digest, Hasher};
