@@ -18,6 +18,7 @@ mod exec_more;
 mod faults;
 mod features;
 mod hooks;
+mod image_run;
 mod lifecycle;
 mod limits;
 mod live_mounts;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         timings::TESTS,
         bad_bundles::TESTS,
         escapes::TESTS,
+        image_run::TESTS,
         systems::TESTS,
         scale::TESTS,
         faults::TESTS,

@@ -52,8 +52,7 @@ pub fn commit(bundle: &Bundle, store: &Store, name: &Name, about: &About) -> Res
     store.put_bytes(&bytes)?;
     let bytes = Document::to_json(&manifest)?;
     let digest = store.put_bytes(&bytes)?;
-    let reference =
-        Reference { media_type: manifest.media_type, digest: digest.clone(), size: bytes.len() as u64 };
+    let reference = Reference { media_type: manifest.media_type, digest: digest.clone(), size: bytes.len() as u64 };
     store.set_reference(&name.to_string(), &reference)?;
     Ok(digest)
 }

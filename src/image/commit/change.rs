@@ -61,7 +61,9 @@ impl FromStr for Change {
             "EXPOSE" if rest.contains('/') => Change::Insert("ExposedPorts", rest.to_owned(), json!({})),
             "EXPOSE" => Change::Insert("ExposedPorts", format!("{rest}/tcp"), json!({})),
             "VOLUME" => Change::Insert("Volumes", rest.to_owned(), json!({})),
-            _ => return Err(invalid("known are CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR")),
+            _ => {
+                return Err(invalid("known are CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR"));
+            }
         })
     }
 }

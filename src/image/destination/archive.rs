@@ -56,7 +56,9 @@ pub fn write(
         let mut content = super::verified(source, blob, progress)?;
         let copied = archive.file(&path, blob.size, Time::default(), &mut content);
         // The end of the content is where its digest is found right.
-        copied.and_then(|()| Ok(io::copy(&mut content, &mut io::sink())?)).context(|| format!("copy blob {}", blob.digest))?;
+        copied
+            .and_then(|()| Ok(io::copy(&mut content, &mut io::sink())?))
+            .context(|| format!("copy blob {}", blob.digest))?;
         progress(Event::Done { digest: &blob.digest });
     }
     member(&mut archive, &format!("blobs/{}", source.descriptor.digest.path()), &source.bytes)?;
