@@ -70,7 +70,8 @@ need_build() {
 # Builds the release binaries. After need_build.
 build_release() {
   say "building"
-  (cd "$top" && cargo build --release --quiet --package coracle --package containerd-shim-coracle-v2)
+  (cd "$top" && cargo build --release --quiet --package coracle --package coracle-image \
+    --package containerd-shim-coracle-v2)
 }
 
 # built PROFILE [PROGRAM]: the path of a binary of a profile, wherever cargo puts it.

@@ -59,13 +59,12 @@ pub fn commit(bundle: &Bundle, store: &Store, name: &Name, about: &About) -> Res
 
 /// Writes the changes into the store: descriptor and diffID.
 fn layer(bundle: &Bundle, store: &Store, manifest: &Manifest) -> Result<(Descriptor, Digest)> {
-    let mut blob = crate::source::unnamed_file()?;
-    let packed = Hashed::new(&mut blob);
+    let packed = Hashed::new(crate::source::unnamed_file()?);
     let mut expanded = Hashed::new(GzEncoder::new(packed, Level::new(6)));
     write_layer(&bundle.upper()?, &bundle.mount_points()?, &mut expanded).context(|| "read the changes")?;
     let diff_id = expanded.hasher.finish();
     let packed = expanded.inner.finish().context(|| "write the layer")?;
-    let digest = packed.hasher.finish();
+    let (digest, mut blob) = (packed.hasher.finish(), packed.inner);
     let size = blob.seek(SeekFrom::End(0))?;
     blob.seek(SeekFrom::Start(0))?;
     store.put_blob(&digest, size, &mut blob)?;
