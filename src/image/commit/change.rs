@@ -62,7 +62,9 @@ impl FromStr for Change {
             "EXPOSE" => Change::Insert("ExposedPorts", format!("{rest}/tcp"), json!({})),
             "VOLUME" => Change::Insert("Volumes", rest.to_owned(), json!({})),
             _ => {
-                return Err(invalid("known are CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR"));
+                return Err(invalid(
+                    "known are CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR",
+                ));
             }
         })
     }
