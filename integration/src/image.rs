@@ -50,6 +50,11 @@ impl<'t> Images<'t> {
         call.arg("--runtime-root").arg(coracle.root()).args(args)
     }
 
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The directory of the container called `name`.
     pub fn container(&self, name: &str) -> PathBuf {
         self.store.join("containers").join(name)

@@ -41,7 +41,8 @@ pub const TESTS: &[Test] = &[
     test("image run: layers hide and replace what is below them", &[], |t| {
         let (images, image) = (Images::new(t), image(t));
         let run = |args: &[&str]| {
-            let all = [&["run", "--rm", "--name", &t.unique(), &image, "--", "/guest"], args].concat();
+            let name = t.unique();
+            let all = [&["run", "--rm", "--name", &name, &image, "--", "/guest"], args].concat();
             images.call(&all).run()
         };
         run(&["list", "/data"]).ok().says("second");

@@ -18,6 +18,8 @@ mod exec_more;
 mod faults;
 mod features;
 mod hooks;
+mod image_places;
+mod image_registry;
 mod image_run;
 mod lifecycle;
 mod limits;
@@ -81,6 +83,8 @@ fn main() -> ExitCode {
         bad_bundles::TESTS,
         escapes::TESTS,
         image_run::TESTS,
+        image_places::TESTS,
+        image_registry::TESTS,
         systems::TESTS,
         scale::TESTS,
         faults::TESTS,

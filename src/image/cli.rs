@@ -168,7 +168,7 @@ impl Call {
 
     fn machine(&self) -> Machine {
         let cgroup_v2 = std::fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok();
-        Machine { cgroup_v2, rootless: self.rootless }
+        Machine { cgroup_v2, rootless: self.rootless, one_id: self.rootless && rootless::has_one_id() }
     }
 
     fn bars(&self) -> bars::Bars {

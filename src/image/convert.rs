@@ -46,6 +46,8 @@ pub struct Machine {
     pub cgroup_v2: bool,
     /// The caller is in a user namespace and has no privilege over the machine.
     pub rootless: bool,
+    /// There is no other user and group than root in that namespace.
+    pub one_id: bool,
 }
 
 /// A configuration, and what of the image or of the call was left out of it.
@@ -69,11 +71,17 @@ pub fn convert(
         .map_err(|error| Error::invalid(format!("parse the default configuration: {error}")))?;
     let own = &image.config;
     let ids = accounts.find(options.user.as_deref().unwrap_or(&own.user))?;
+    if machine.one_id && (ids.uid, ids.gid) != (0, 0) {
+        let (uid, gid) = (ids.uid, ids.gid);
+        return Err(Error::invalid(format!(
+            "user {uid}:{gid} of the image needs a range of ids in /etc/subuid and /etc/subgid"
+        )));
+    }
     let capabilities = capabilities(options)?;
     let process = &mut config["process"];
     process["terminal"] = json!(options.terminal);
     process["user"] = json!({"uid": ids.uid, "gid": ids.gid});
-    if !ids.additional.is_empty() {
+    if !ids.additional.is_empty() && !machine.one_id {
         process["user"]["additionalGids"] = json!(ids.additional);
     }
     process["args"] = json!(arguments(image, options)?);

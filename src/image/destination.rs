@@ -35,10 +35,7 @@ pub fn copy(
         Reference::Stream => archive::write(source, io::stdout().lock(), None, name, progress),
         Reference::DockerDaemon(full) => to_docker(source, full, progress),
         Reference::Registry(name) => push(source, name, access, progress),
-        Reference::Stored(text) => {
-            let name = Name::candidates(text).into_iter().next().ok_or_else(|| Error::invalid("it is no name"))?;
-            pull(source, &name, store, progress).map(drop)
-        }
+        Reference::Stored(text) => pull(source, &Name::given(text)?, store, progress).map(drop),
     };
     copied().context(|| format!("copy to {to}"))
 }

@@ -54,6 +54,15 @@ impl Name {
         }
     }
 
+    /// The name that is given to an image here: a short one is one of this machine's.
+    pub fn given(text: &str) -> Result<Name> {
+        match Name::candidates(text).into_iter().next() {
+            Some(name) => Ok(name),
+            // Says what is wrong with it.
+            None => text.parse(),
+        }
+    }
+
     /// Names a person may mean by `text` in the local store, the likeliest first.
     pub fn candidates(text: &str) -> Vec<Name> {
         let full = text.split_once('/').is_some_and(|(host, _)| is_host(host));

@@ -23,21 +23,17 @@ pub struct Verb {
     #[arg(value_name = "CONTAINER")]
     container: String,
     /// Name of the new image
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", value_parser = Name::given)]
+    name: Name,
 }
 
 impl Verb {
     pub fn run(&self, call: &Call) -> Result<u8> {
         let bundle = call.bundle(&self.container)?;
         let store = call.store()?;
-        // A short name is one of this machine's.
-        let name = match Name::candidates(&self.name).into_iter().next() {
-            Some(name) => name,
-            None => self.name.parse::<Name>()?,
-        };
         let about = About { author: self.author.clone(), message: self.message.clone(), changes: self.change.clone() };
-        let digest = commit::commit(&bundle, &store, &name, &about).context(|| format!("commit {}", self.container))?;
+        let digest =
+            commit::commit(&bundle, &store, &self.name, &about).context(|| format!("commit {}", self.container))?;
         print(&format!("{digest}\n"))
     }
 }

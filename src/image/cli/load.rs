@@ -20,7 +20,7 @@ pub struct Verb {
     #[arg(long, short, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Name in the local store [default: the archive's]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = Name::given)]
     name: Option<Name>,
 }
 

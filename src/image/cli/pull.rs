@@ -19,7 +19,7 @@ pub struct Verb {
     #[command(flatten)]
     registries: Registries,
     /// Name in the local store [default: the image's own]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = Name::given)]
     name: Option<Name>,
     /// Where the image is
     #[arg(value_name = "IMAGE")]

@@ -54,6 +54,11 @@ pub fn mounts(
                 "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]});
         }
     }
+    if machine.one_id {
+        // The group of terminals is not there.
+        let options = list.iter_mut().filter_map(|mount| mount["options"].as_array_mut());
+        options.for_each(|options| options.retain(|option| option != "gid=5"));
+    }
     for name in &options.etc {
         list.push(bind(bundle.join(name), &format!("/etc/{name}"), ["bind".to_owned(), "rprivate".to_owned()]));
     }

@@ -158,11 +158,22 @@ fn volumes() {
 
 #[test]
 fn rootless_has_no_rules_for_devices() {
-    let machine = Machine { rootless: true, cgroup_v2: true };
+    let machine = Machine { rootless: true, cgroup_v2: true, one_id: false };
     let options = Options { network: Network::Host, ..Options::default() };
     let config = converted(&options, machine).config;
     assert!(config["linux"]["resources"].get("devices").is_none());
     let sys = config["mounts"].as_array().unwrap().iter().find(|mount| mount["destination"] == "/sys").unwrap();
     assert_eq!(sys["type"], "none");
     assert!(config["linux"]["namespaces"].as_array().unwrap().contains(&json!({"type": "cgroup"})));
+}
+
+#[test]
+fn one_id_is_root_and_nobody_else() {
+    let machine = Machine { rootless: true, one_id: true, cgroup_v2: false };
+    let options = Options { user: Some("0".into()), ..Options::default() };
+    let config = converted(&options, machine).config;
+    assert!(!config["mounts"].to_string().contains("gid=5"));
+    let image = Configuration::parse(IMAGE.as_bytes()).unwrap();
+    let refused = convert(&image, &accounts(), &Options::default(), machine, Path::new("/bundle")).unwrap_err();
+    assert!(refused.to_string().contains("/etc/subuid"), "{refused}");
 }
