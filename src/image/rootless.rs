@@ -66,13 +66,19 @@ pub fn enter() -> Result<()> {
 
 /// The first range of ids that `file` gives to the user, by number or name.
 fn subordinate(file: &str, uid: u32) -> Option<(u32, u32)> {
-    let name = nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
+    // Not by the C library: a static program has no name service.
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    });
     let text = std::fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         let owner = fields.next()?;
         let range = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        (owner == uid.to_string() || Some(owner) == name.as_deref()).then_some(range)
+        (owner == uid.to_string() || Some(owner) == name).then_some(range)
     })
 }
 

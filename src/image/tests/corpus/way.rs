@@ -48,6 +48,18 @@ impl World {
         self.dir.path().join("outside")
     }
 
+    /// A directory for a test, made if it is not there.
+    pub fn place(&self, name: &str) -> PathBuf {
+        let place = self.dir.path().join(name);
+        std::fs::create_dir_all(&place).unwrap();
+        place
+    }
+
+    /// Lets other users in.
+    pub fn open_up(&self) {
+        rustix::fs::chmod(self.dir.path(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
+    }
+
     /// What came of the case: the tree, or the error. The outer error is a failure of the test.
     pub fn unpack(&self, case: &Case, way: Way) -> Result<Result<Tree, String>, String> {
         let before = Tree::read(&self.outside());
@@ -70,6 +82,11 @@ impl World {
 
 fn attempt(place: &Path, layers: &[Layer], way: Way) -> Result<Tree, String> {
     let store = Store::open(&place.join("store")).map_err(|e| e.to_string())?;
+    sources(layers, |sources| attempt_with(place, &store, sources, way))
+}
+
+/// The layers as a store wants them.
+pub fn sources<T>(layers: &[Layer], work: impl FnOnce(&[LayerSource<'_>]) -> T) -> T {
     let fetches: Vec<_> = layers
         .iter()
         .map(|layer| {
@@ -90,17 +107,21 @@ fn attempt(place: &Path, layers: &[Layer], way: Way) -> Result<Tree, String> {
             fetch: Some(fetch),
         })
         .collect();
+    work(&sources)
+}
+
+fn attempt_with(place: &Path, store: &Store, sources: &[LayerSource<'_>], way: Way) -> Result<Tree, String> {
     let mut options = store.options();
     let target = place.join("target");
     std::fs::create_dir(&target).unwrap();
     match way {
         Way::Flat => {
-            store.unpack_flat(&sources, &target, &options, &silent).map_err(|e| e.to_string())?;
+            store.unpack_flat(sources, &target, &options, &silent).map_err(|e| e.to_string())?;
             Ok(Tree::read(&target))
         }
         Way::Layers { workers } => {
             options.workers = workers;
-            let chain = store.unpack(&sources, &options, &silent).map_err(|e| e.to_string())?;
+            let chain = store.unpack(sources, &options, &silent).map_err(|e| e.to_string())?;
             chain.mount_read_only(&target).map_err(|e| e.to_string())?;
             let tree = Tree::read(&target);
             coracle_image::overlay::unmount(&target).map_err(|e| e.to_string())?;

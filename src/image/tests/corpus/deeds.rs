@@ -1,0 +1,220 @@
+//! What a store has to survive, and what others make of the same images. Each is a function that panics when it fails.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use coracle_image::progress::silent;
+use coracle_image::store::Store;
+use nix::mount::{MsFlags, mount, umount};
+
+use crate::archive::{Archive, Header, octal};
+use crate::cases::{Layer, gzip, layer};
+use crate::tree::Tree;
+use crate::way::{World, sources};
+
+/// Why a deed was not done.
+pub type Done = Result<(), String>;
+
+pub type Deed = (&'static str, fn(&World) -> Done);
+
+pub const DEEDS: &[Deed] = &[
+    ("kill: at any moment the store stays usable", killed),
+    ("full: a full disk is an error, and room cures it", full_disk),
+    ("two: processes at once unpack the same image", two_processes),
+    ("limit: few open files are enough", few_files),
+    ("umoci: makes the same tree", crate::peers::umoci),
+    ("docker diff: changes and the layer made of them", crate::changes::round_trip),
+    ("rootless: the same tree in a user namespace", crate::peers::rootless),
+];
+
+const LAYERS: usize = 4;
+
+/// An image in which everything occurs: links, whiteouts, a layer that needs its base, large and small files.
+pub fn image() -> Vec<Layer> {
+    let mut base = Archive::new().dir("./").dir("usr").dir("usr/lib").symlink("lib", "usr/lib");
+    for i in 0..300 {
+        base = base.dir(format!("d{i}")).file(format!("d{i}/file"), vec![i as u8; 100 + i * 37]);
+    }
+    base = base.hardlink("d0/link", "d1/file").mode("suid", b'0', 0o4755);
+    base = base.pax(&[("SCHILY.xattr.user.a", b"b"), ("mtime", b"1234567890.123456789")]).file("xattr", "x");
+    let owned = Header { uid: octal(1000, 8), gid: octal(50, 8), ..Header::new("owned", b'0') };
+    base = base.entry(owned, b"content").file("large", noise(3 << 20));
+    let second = Archive::new().whiteout(".wh.d1").dir("d2").whiteout("d2/.wh..wh..opq").file("d2/new", "x").dir("e");
+    let third = Archive::new().file("lib/through", "x").file("e/implicit", "x").hardlink("linked", "d3/file");
+    let fourth = Archive::new().file("d4/file", "replaced").file("large", noise(1 << 20)).mode("p", b'6', 0o600);
+    [base, second, third, fourth].into_iter().map(|archive| gzip(archive.end())).collect()
+}
+
+/// Bytes that do not compress well.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as u8
+    })
+    .take(size)
+    .collect()
+}
+
+/// The image, made once.
+fn made() -> &'static [Layer] {
+    static MADE: OnceLock<Vec<Layer>> = OnceLock::new();
+    MADE.get_or_init(image)
+}
+
+/// The other half of a test, in a process of its own: unpacks the image, which is in files beside the place.
+pub fn child(place: &Path) {
+    let read = |name: String| std::fs::read(place.with_file_name("image").join(name)).unwrap();
+    let layers: Vec<Layer> = (0..LAYERS)
+        .map(|i| {
+            let diff_id = String::from_utf8(read(format!("{i}.diff_id"))).unwrap().parse().unwrap();
+            Layer { diff_id, ..layer("application/vnd.oci.image.layer.v1.tar+gzip", read(format!("{i}.blob")), b"") }
+        })
+        .collect();
+    unpack(place, &layers);
+}
+
+/// Puts the image where [`child`] looks for it.
+pub fn prepare(place: &Path) {
+    let directory = place.with_file_name("image");
+    std::fs::create_dir_all(&directory).unwrap();
+    for (i, layer) in made().iter().enumerate() {
+        std::fs::write(directory.join(format!("{i}.blob")), &layer.blob).unwrap();
+        std::fs::write(directory.join(format!("{i}.diff_id")), layer.diff_id.to_string()).unwrap();
+    }
+}
+
+fn unpack(place: &Path, layers: &[Layer]) {
+    let store = Store::open(&place.join("store")).unwrap();
+    sources(layers, |sources| store.unpack(sources, &store.options(), &silent).map(drop)).unwrap_or_else(|error| {
+        eprintln!("{error}");
+        std::process::exit(1)
+    });
+}
+
+fn start(place: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap()).arg("--unpack").arg(place).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The image as it is in the store, which must be complete; then the store is emptied.
+pub fn mounted(place: &Path) -> Tree {
+    unpack(place, made());
+    let store = Store::open(&place.join("store")).unwrap();
+    let diff_ids: Vec<_> = made().iter().map(|layer| layer.diff_id.clone()).collect();
+    let chain = store.chain(&diff_ids).unwrap().expect("the image is unpacked");
+    let target = place.join("mounted");
+    std::fs::create_dir_all(&target).unwrap();
+    chain.mount_read_only(&target).unwrap();
+    let tree = Tree::read(&target);
+    coracle_image::overlay::unmount(&target).unwrap();
+    tree
+}
+
+fn emptied(place: &Path) {
+    let store = place.join("store");
+    Store::open(&store).unwrap().gc().unwrap();
+    let left: Vec<PathBuf> = ["blobs/sha256", "layers/sha256", "chains/sha256", "temporary", "trash"]
+        .iter()
+        .flat_map(|directory| std::fs::read_dir(store.join(directory)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(left.is_empty(), "garbage collection leaves {left:?}");
+}
+
+/// A file system of so many bytes.
+fn disk(world: &World, name: &str, size: u64) -> PathBuf {
+    let place = world.place(name);
+    let options = format!("size={size}");
+    mount(None::<&str>, &place, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
+    place
+}
+
+const KILLS: u32 = 200;
+const KILLING: Duration = Duration::from_secs(30);
+
+fn killed(world: &World) -> Done {
+    let place = disk(world, "killed", 256 << 20);
+    prepare(&place);
+    let expected = mounted(&place);
+    emptied(&place);
+    let begin = Instant::now();
+    assert!(start(&place).wait().unwrap().success());
+    let once = begin.elapsed();
+    emptied(&place);
+    let begin = Instant::now();
+    let mut state = 42_u64;
+    for round in 0..KILLS {
+        // Where it is slow, fewer have to do.
+        if round >= KILLS / 4 && begin.elapsed() > KILLING {
+            break;
+        }
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut child = start(&place);
+        std::thread::sleep(Duration::from_micros(state % (once.as_micros() as u64 * 6 / 5)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Mostly the next one goes on with what this one has left.
+        if round % 25 == 24 {
+            assert_eq!(mounted(&place).difference(&expected), None, "after {round} kills");
+            emptied(&place);
+        }
+    }
+    umount(&place).unwrap();
+    std::fs::remove_dir(&place).unwrap();
+    Ok(())
+}
+
+fn full_disk(world: &World) -> Done {
+    let place = disk(world, "full", 256 << 20);
+    prepare(&place);
+    let expected = mounted(&place);
+    emptied(&place);
+    let mut refused = 0;
+    for size in (1 << 20..13 << 20).step_by(3 << 19) {
+        let resize = |size: u64| {
+            let options = format!("size={size}");
+            mount(None::<&str>, &place, None::<&str>, MsFlags::MS_REMOUNT, Some(options.as_str())).unwrap();
+        };
+        resize(size);
+        let output = start(&place).wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            refused += 1;
+            assert!(said.contains("ENOSPC"), "{size}: {said}");
+        }
+        resize(256 << 20);
+        assert_eq!(mounted(&place).difference(&expected), None, "after a full disk of {size} bytes");
+        emptied(&place);
+    }
+    assert!(refused > 2, "only {refused} sizes were too small");
+    umount(&place).unwrap();
+    std::fs::remove_dir(&place).unwrap();
+    Ok(())
+}
+
+fn two_processes(world: &World) -> Done {
+    let place = world.place("two");
+    prepare(&place);
+    let mut children: Vec<_> = (0..4).map(|_| start(&place)).collect();
+    for child in &mut children {
+        assert!(child.wait().unwrap().success());
+    }
+    let expected = mounted(&place);
+    emptied(&place);
+    assert_eq!(mounted(&place).difference(&expected), None);
+    std::fs::remove_dir_all(&place).unwrap();
+    Ok(())
+}
+
+fn few_files(world: &World) -> Done {
+    let place = world.place("few");
+    prepare(&place);
+    let program = std::env::current_exe().unwrap();
+    let script = "ulimit -n 40 && exec \"$0\" --unpack \"$1\"";
+    let status = Command::new("/bin/sh").args(["-c", script]).arg(program).arg(&place).status().unwrap();
+    assert!(status.success());
+    std::fs::remove_dir_all(&place).unwrap();
+    Ok(())
+}
