@@ -49,6 +49,46 @@ need_packages() {
   return "$status"
 }
 
+# The archive this machine uses.
+mirror() {
+  local found
+  found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
+    grep -E '^(URIs:|deb )' | grep -oE 'https?://[^ ]*/debian/?( |$)' | head -n 1) || true
+  echo "${found:?apt knows no archive of Debian}"
+}
+
+# What it is signed with.
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# unpack SUITE DIR PACKAGE...: unpacks packages of a suite, by a view of the archive that is not the machine's; with
+# `needed=1` those they need too. What comes on the way goes to $work.
+unpack() {
+  local suite=$1 dir=$2 package get=(download)
+  shift 2
+  [ -z "${needed:-}" ] || get=(install --download-only --no-install-recommends -y)
+  mkdir -p "$work"/apt/{lists,cache,packages}/partial "$dir"
+  echo "deb [signed-by=$keyring] $(mirror) $suite main" >"$work/apt/sources.list"
+  # As far as this view goes nothing is installed: else what this machine has would not be fetched.
+  : >"$work/apt/status"
+  cat >"$work/apt/apt.conf" <<EOF
+Dir::Etc::SourceList "$work/apt/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::State::Lists "$work/apt/lists";
+Dir::State::Status "$work/apt/status";
+Dir::Cache "$work/apt/cache";
+Dir::Cache::Archives "$work/apt/packages";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled "false";
+APT::Sandbox::User "root";
+EOF
+  APT_CONFIG=$work/apt/apt.conf quietly apt-get -qq update
+  (cd "$work/apt/packages" && APT_CONFIG=$work/apt/apt.conf quietly apt-get -qq "${get[@]}" "$@")
+  for package in "$work"/apt/packages/*.deb; do
+    dpkg -x "$package" "$dir"
+  done
+}
+
 # What a release is built from: cargo of at least the workspace's rust-version, a linker, static C libraries.
 need_build() {
   need_packages gcc libc6-dev libseccomp-dev

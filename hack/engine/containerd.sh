@@ -95,6 +95,12 @@ long_task() {
   check "pause" '0 ' ctr tasks pause long
   check "listed as paused" '0 *long*PAUSED*' ctr tasks ls
   check "resume" '0 ' ctr tasks resume long
+  if criu check >/dev/null 2>&1; then
+    check "checkpoint" '0 containerd.io/checkpoint/long:*' ctr tasks checkpoint long
+    check "running on after it" '0 *long*RUNNING*' ctr tasks ls
+  else
+    skip "checkpoint" "criu is not installed, or does not work with this kernel"
+  fi
   check "a running task is not deleted" '1 *' ctr tasks rm long
   stop_containerd KILL
   start_containerd

@@ -86,6 +86,23 @@ podman_check "start again" '0 long' start long
 podman_check "kill" '0 long' kill -s KILL long
 podman_check "wait" '0 137' wait long
 podman_check "rm" '0 *' rm long
+if criu check >/dev/null 2>&1; then
+  podman_check "counting" '0 *' run -d --name counting --network none --cgroup-parent "/${work##*/}" "$image" \
+    sh -c 'i=0; while :; do i=$((i + 1)); echo $i >/tmp/count; sleep 0.1; done'
+  counted() { [ "$(podman exec "$1" cat /tmp/count)" -gt "$2" ]; }
+  wait_for counted counting 5
+  podman_check "checkpoint" '0 *' container checkpoint counting
+  podman_check "checkpointed" '0 exited true' inspect --format '{{.State.Status}} {{.State.Checkpointed}}' counting
+  podman_check "restore" '0 *' container restore counting
+  check "counting on" '0 ' wait_for counted counting 6
+  podman_check "checkpoint to a file" '0 *' container checkpoint --export "$work/podman/saved.tar" counting
+  podman_check "rm of what was saved" '0 *' rm counting
+  podman_check "restore from a file" '0 *' container restore --import "$work/podman/saved.tar" --name again
+  check "counting on elsewhere" '0 ' wait_for counted again 7
+  podman_check "rm of what was restored" '0 *' rm -f -t 0 again
+else
+  skip "checkpoint" "criu is not installed, or does not work with this kernel"
+fi
 podman_check "create" '0 *' create --name later --network none --cgroup-parent "/${work##*/}" "$image" echo now
 podman_check "start attached" '0 now' start -a later
 podman_check "rm of all" '0 *' rm -a -f
