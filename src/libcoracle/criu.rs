@@ -27,6 +27,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{AccessFlags, Pid, access};
 
 use crate::error::{Context, Error, Kind, Result};
+use images::Images;
 use rpc::{Message, Reply};
 
 /// The oldest that has all that is asked of it: external pid namespaces and labels of security modules.
@@ -41,6 +42,16 @@ pub enum Failure {
     Criu(String),
     /// Something here.
     Own(Error),
+}
+
+impl Failure {
+    /// The error, with what CRIU has written to `log`.
+    pub fn explained(self, images: &Images, log: &str) -> Error {
+        match self {
+            Failure::Criu(problem) => images.explain(problem, log),
+            Failure::Own(error) => error,
+        }
+    }
 }
 
 impl From<Error> for Failure {

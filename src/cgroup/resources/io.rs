@@ -95,3 +95,12 @@ fn number(field: &str, major: i64, minor: i64) -> Result<String, Invalid> {
     }
     Ok(format!("{major}:{minor}"))
 }
+
+#[cfg(test)]
+impl Io {
+    /// A bound of each kind, for the tables of both versions: 1, 2 and 3, and none.
+    pub fn throttled() -> Io {
+        let bound = |rate| vec![Throttle { device: "8:0".into(), rate }];
+        Io { read_bps: bound(1), write_bps: bound(2), read_iops: bound(3), write_iops: bound(0), ..Io::default() }
+    }
+}

@@ -42,20 +42,16 @@ pub(crate) fn writes(r: &Resources) -> Vec<Write> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::{Io, Throttle, WeightDevice};
+    use crate::resources::{Io, WeightDevice};
     use crate::write::lines;
 
     #[test]
     fn table() {
-        let bound = |rate| vec![Throttle { device: "8:0".into(), rate }];
         let io = Io {
             weight: Some(300),
             leaf_weight: Some(20),
             weight_devices: vec![WeightDevice { device: "8:16".into(), weight: Some(30), leaf_weight: Some(40) }],
-            read_bps: bound(1),
-            write_bps: bound(2),
-            read_iops: bound(3),
-            write_iops: bound(0),
+            ..Io::throttled()
         };
         assert_eq!(
             lines(&writes(&Resources { io, ..Resources::default() })),

@@ -49,15 +49,11 @@ mod tests {
 
     #[test]
     fn table() {
-        let bound = |rate| vec![Throttle { device: "8:0".into(), rate }];
         let io = Io {
             weight: Some(300),
             leaf_weight: None,
             weight_devices: vec![WeightDevice { device: "8:16".into(), weight: Some(20), leaf_weight: None }],
-            read_bps: bound(1),
-            write_bps: bound(2),
-            read_iops: bound(3),
-            write_iops: bound(0),
+            ..Io::throttled()
         };
         assert_eq!(
             lines(&writes(&Resources { io, ..Resources::default() })),

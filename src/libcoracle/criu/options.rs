@@ -259,3 +259,81 @@ fn cgroup_root(name: &str, path: &str) -> Message {
     let root = if name.is_empty() { Message::default().empty(1) } else { Message::default().bytes(1, name.as_bytes()) };
     root.bytes(2, path.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use coracle_plan::{CreateOptions, Host};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn plan(change: impl FnOnce(&mut Value)) -> Plan {
+        let mut config: Value = serde_json::from_str(include_str!("../../../config.json.example")).unwrap();
+        change(&mut config);
+        let cgroups = BTreeMap::from([(String::new(), PathBuf::from("/sys/fs/cgroup/web1"))]);
+        let (bundle, rootfs) = ("/bundle".into(), "/bundle/rootfs".into());
+        let options = CreateOptions { bundle, rootfs, cgroups, cgroups_made: true, ..CreateOptions::default() };
+        Plan::create(&serde_json::from_value(config).unwrap(), &Host::rootful(), &options).unwrap()
+    }
+
+    fn cgroups() -> BTreeMap<String, PathBuf> {
+        BTreeMap::from([(String::new(), PathBuf::from("/sys/fs/cgroup/web1"))])
+    }
+
+    #[test]
+    fn what_is_shared_with_the_host() {
+        let plan = plan(|config| {
+            let bind = json!({"destination": "/data/", "source": "src", "options": ["bind"]});
+            config["mounts"].as_array_mut().unwrap().push(bind);
+            config["linux"]["maskedPaths"] = json!(["/proc/keys"]);
+            config["linux"]["namespaces"]
+                .as_array_mut()
+                .unwrap()
+                .retain(|n| n["type"] != "network" && n["type"] != "ipc");
+            let joined = [json!({"type": "network", "path": "/ns/net"}), json!({"type": "ipc", "path": "/ns/ipc"})];
+            config["linux"]["namespaces"].as_array_mut().unwrap().extend(joined);
+        });
+        let shared = Shared::of(&plan, &cgroups());
+        // The container's own cgroup is not among them.
+        assert_eq!(shared.mounts, [("data".into(), "/bundle/src".into())]);
+        assert_eq!(shared.masked, [PathBuf::from("/proc/keys")]);
+        let namespaces: Vec<_> =
+            shared.namespaces.iter().map(|(kind, path, _)| (*kind, path.to_str().unwrap())).collect();
+        assert_eq!(namespaces, [(Kind::Ipc, "/ns/ipc"), (Kind::Network, "/ns/net")]);
+        assert!(shared.check().is_ok() && shared.root.is_some());
+    }
+
+    #[test]
+    fn cgroups_are_the_hosts_without_a_namespace_of_their_own() {
+        let plan = plan(|config| {
+            config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
+        });
+        let shared = Shared::of(&plan, &cgroups());
+        assert_eq!(shared.mounts.len(), 1, "{plan}");
+        assert_eq!(shared.mounts[0].0, Path::new("sys/fs/cgroup"));
+    }
+
+    #[test]
+    fn id_mappings_are_refused() {
+        let plan = plan(|config| {
+            let map = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
+            let bind = json!({"destination": "/m", "source": "/src", "options": ["bind"], "uidMappings": map, "gidMappings": map});
+            config["mounts"].as_array_mut().unwrap().push(bind);
+        });
+        assert!(Shared::of(&plan, &cgroups()).check().is_err());
+    }
+
+    #[test]
+    fn options_follow_the_annotation() {
+        let said = |annotations: &BTreeMap<String, String>| {
+            let places =
+                Places { images: 3, work: None, log: "x.log", root: Path::new("/r"), annotations, mounts: &[] };
+            let bytes = dump(&CriuOptions::default(), &places, &Dump::default()).as_bytes().to_vec();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let annotation = |file: &str| BTreeMap::from([("org.criu.config".to_owned(), file.to_owned())]);
+        assert!(said(&BTreeMap::new()).contains("/etc/criu/runc.conf"));
+        assert!(said(&annotation("/my.conf")).contains("/my.conf"));
+        assert!(!said(&annotation("")).contains(".conf"));
+    }
+}

@@ -15,10 +15,10 @@ use oci_spec::runtime::Spec;
 
 use super::delete::destroy;
 use crate::bundle;
+use crate::criu::Criu;
 use crate::criu::images::{Images, resolve};
 use crate::criu::options::{CriuOptions, Dump, Places, Shared, dump, external_name};
 use crate::criu::rpc::{Kind as Request, Reply};
-use crate::criu::{Criu, Failure};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host;
 use crate::id::ContainerId;
@@ -73,8 +73,8 @@ pub fn checkpoint(root: &Root, id: &ContainerId, opts: &CheckpointOptions) -> Re
     check_features(&mut criu, opts)?;
     let spec = spec(&entry, &state)?;
     let cgroups = state.cgroup.paths();
-    let options = PlanOptions { id: id.to_string(), rootfs: state.rootfs.clone(), cgroups, ..PlanOptions::default() };
-    let options = PlanOptions { bundle: state.bundle.clone(), ..options };
+    let (bundle, rootfs) = (state.bundle.clone(), state.rootfs.clone());
+    let options = PlanOptions { id: id.to_string(), bundle, rootfs, cgroups, ..PlanOptions::default() };
     let plan = Plan::create(&spec, &host, &options)?;
     let shared = Shared::of(&plan, &options.cgroups);
     shared.check()?;
@@ -102,10 +102,8 @@ pub fn checkpoint(root: &Root, id: &ContainerId, opts: &CheckpointOptions) -> Re
         Some(fd) => fd.tell(),
         None => Ok(()),
     };
-    criu.work(request, &dump(&opts.criu, &places, &told), &mut notified).map_err(|failure| match failure {
-        Failure::Criu(problem) => images.explain(problem, LOG),
-        Failure::Own(error) => error,
-    })?;
+    let done = criu.work(request, &dump(&opts.criu, &places, &told), &mut notified);
+    done.map_err(|failure| failure.explained(&images, LOG))?;
     if opts.leave_running || opts.pre_dump { Ok(()) } else { destroy(&entry, &state) }
 }
 

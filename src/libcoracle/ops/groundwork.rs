@@ -33,6 +33,7 @@ pub(super) struct Groundwork<'a> {
     pub state: State,
     pub resources: Resources,
     pub cgroup: Created,
+    pub rdt: Option<rdt::Created>,
     pub claim: Claim,
 }
 
@@ -83,7 +84,7 @@ impl<'a> Groundwork<'a> {
         let (no_new_keyring, notify) = (opts.no_new_keyring, opts.notify_socket.is_some());
         let streams = streams(spec.process().as_ref().and_then(|p| p.terminal()).unwrap_or(false));
         let state = State { no_new_keyring, notify, streams, ..record(id, bundle, rootfs, &plan, &cgroup) };
-        Ok(Groundwork { spec, host, options, plan, state, resources, cgroup, claim })
+        Ok(Groundwork { spec, host, options, plan, state, resources, cgroup, rdt: None, claim })
     }
 }
 

@@ -1,18 +1,14 @@
 //! `restore`: a container from what `checkpoint` has saved. As `create` and `run`, but that CRIU makes the processes.
 
+mod restoring;
+
 use std::fs::{DirBuilder, File};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use coracle_plan::namespaces::Kind as Namespace;
-use coracle_plan::{HookKind, Plan, Slot, Step};
-use coracle_sys::clone::{pidfd_open, pidfd_send_signal};
-use coracle_sys::fds::send_with_fd;
-use nix::fcntl::{OFlag, open};
-use nix::sched::{CloneFlags, setns};
-use nix::sys::stat::Mode;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use coracle_plan::{HookKind, HostStep, Plan, Slot};
 use nix::unistd::Pid;
 
 use super::create::{CreateOptions, check_terminal_of};
@@ -21,10 +17,10 @@ use super::groundwork::{Groundwork, commit};
 use super::run::{RunOptions, connect_terminal};
 use crate::bundle::Bundle;
 use crate::console::Terminal;
+use crate::criu::Criu;
 use crate::criu::images::{Images, resolve};
 use crate::criu::options::{self, CriuOptions, Places, Shared, external_name};
-use crate::criu::rpc::{Kind as Request, Reply};
-use crate::criu::{Criu, Failure};
+use crate::criu::rpc::Kind as Request;
 use crate::error::{Context, Error, Kind, Result};
 use crate::foreground::Signals;
 use crate::hooks;
@@ -33,11 +29,12 @@ use crate::launch::host_steps::HostSteps;
 use crate::launch::{self, IntoCgroup};
 use crate::notify::Notify;
 use crate::prepare::{Filled, prepare};
+use crate::rdt;
 use crate::seal;
 use crate::store::Root;
-use crate::store::process::Process;
-use crate::store::record::{Hooks, State};
+use crate::store::record::State;
 use crate::store::status::Status;
+use restoring::{Restored, Restoring};
 
 /// How a container is to be restored, beside what it shares with one that is created.
 #[derive(Debug, Clone, Default)]
@@ -70,36 +67,23 @@ pub fn restore(root: &Root, id: &ContainerId, opts: &CreateOptions, restore: &Re
     let mut restored = revived.inspect_err(|_| {
         hooks::run_all(HookKind::Poststop, &work.state.hooks.poststop, &work.state, Status::Stopped);
     })?;
-    commit(work.claim, work.cgroup, None, &work.state, opts.pid_file.as_deref())?;
+    commit(work.claim, work.cgroup, work.rdt, &work.state, opts.pid_file.as_deref())?;
     restored.armed = false;
-    if let Some(manager) = &opts.notify_socket {
-        Notify::listen(root.entry(id)?.path(), manager)?.ready(restored.pid)?;
-    }
-    let ended = connect_terminal(terminal, restored.terminal.take()).and_then(|mut console| match &mut signals {
-        Some(signals) => signals.stay(restored.pid, &restored.pidfd, console.as_mut()),
-        None => Ok(0),
-    });
-    if !run.detach {
+    let attend = || {
+        if let Some(manager) = &opts.notify_socket {
+            Notify::listen(root.entry(id)?.path(), manager)?.ready(restored.pid)?;
+        }
+        let mut console = connect_terminal(terminal, restored.terminal.take())?;
+        match &mut signals {
+            Some(signals) => signals.stay(restored.pid, &restored.pidfd, console.as_mut()),
+            None => Ok(0),
+        }
+    };
+    let ended = attend();
+    if ended.is_err() || !run.detach {
         delete(root, id, true)?;
     }
     ended
-}
-
-/// A restored process that is not yet a container's: dropped, it is killed and reaped.
-struct Restored {
-    pid: Pid,
-    pidfd: OwnedFd,
-    terminal: Option<OwnedFd>,
-    armed: bool,
-}
-
-impl Drop for Restored {
-    fn drop(&mut self) {
-        if self.armed {
-            let _ = pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
-            let _ = waitid(Id::PIDFd(self.pidfd.as_fd()), WaitPidFlag::WEXITED);
-        }
-    }
 }
 
 /// Has CRIU make the processes, and brings the record up to what is then.
@@ -119,6 +103,7 @@ fn revive(work: &mut Groundwork<'_>, images: &Images, restore: &RestoreOptions) 
     // Some are made only now, by systemd.
     work.state.cgroup = work.cgroup.location();
     work.cgroup.set(&work.resources)?;
+    join_rdt(work, criu.pid())?;
     make_mount_points(work)?;
 
     let seen = images.seen_by(criu.pid())?;
@@ -136,10 +121,7 @@ fn revive(work: &mut Groundwork<'_>, images: &Images, restore: &RestoreOptions) 
     let request = options::restore(&restore.criu, &places, &told);
     let mut restoring = Restoring { state: &mut work.state, plan: &work.plan, console, terminal: None, restored: None };
     let done = criu.work(Request::Restore, &request, &mut |reply, fd| restoring.notified(reply, fd));
-    done.map_err(|failure| match failure {
-        Failure::Criu(problem) => images.explain(problem, LOG),
-        Failure::Own(error) => error,
-    })?;
+    done.map_err(|failure| failure.explained(images, LOG))?;
     let gone = || Error::new(Kind::InvalidState, "criu does not say what it has restored");
     let mut restored = restoring.restored.take().ok_or_else(gone)?;
     restored.terminal = restoring.terminal.take();
@@ -154,88 +136,17 @@ fn take(filled: &mut [Filled], Slot(i): Slot) -> Option<OwnedFd> {
     }
 }
 
-/// What is known of a container while CRIU restores it.
-struct Restoring<'a> {
-    state: &'a mut State,
-    plan: &'a Plan,
-    console: Option<OwnedFd>,
-    terminal: Option<OwnedFd>,
-    restored: Option<Restored>,
-}
-
-impl Restoring<'_> {
-    /// Does what is due at a point of the restore.
-    fn notified(&mut self, reply: &Reply, fd: Option<OwnedFd>) -> Result<()> {
-        match (reply.script.as_str(), fd) {
-            ("setup-namespaces", _) => self.set_up_namespaces(reply.pid),
-            ("orphan-pts-master", Some(master)) => self.hand_over(master),
-            ("post-restore", _) => self.take_process(reply.pid),
-            _ => Ok(()),
-        }
-    }
-
-    /// The first process is there, in namespaces that are still as they were made.
-    fn set_up_namespaces(&mut self, pid: i32) -> Result<()> {
-        if self.plan.init.iter().any(|step| matches!(step, Step::LoopbackUp)) {
-            loopback_up(pid).context(|| Step::LoopbackUp)?;
-        }
-        let state = State { init: process(pid)?, ..self.state.clone() };
-        self.plan
-            .hooks()
-            .filter(|(kind, _)| matches!(kind, HookKind::Prestart | HookKind::CreateRuntime))
-            .try_for_each(|(kind, list)| hooks::run(kind, list, &state, Status::Creating))
-    }
-
-    fn hand_over(&mut self, master: OwnedFd) -> Result<()> {
-        match &self.console {
-            Some(socket) => send_with_fd(socket.as_fd(), b"/dev/pts/ptmx", Some(master.as_fd()))
-                .context(|| "send the terminal to the console socket"),
-            None => {
-                self.terminal = Some(master);
-                Ok(())
-            }
-        }
-    }
-
-    /// All processes are there and wait to go on.
-    fn take_process(&mut self, pid: i32) -> Result<()> {
-        let pidfd = pidfd_open(Pid::from_raw(pid)).context(|| "open the restored process")?;
-        self.restored = Some(Restored { pid: Pid::from_raw(pid), pidfd, terminal: None, armed: true });
-        self.state.init = process(pid)?;
-        self.state.created = crate::store::time::now();
-        // The hooks of the start belong to a life before this one.
-        self.state.hooks = Hooks { poststop: std::mem::take(&mut self.state.hooks.poststop), ..Hooks::default() };
-        // So that its clocks go on where they stopped, CRIU puts it into a time namespace.
-        let time = |pid: &str| std::fs::metadata(format!("/proc/{pid}/ns/time")).ok().map(|found| found.ino());
-        if time("self") != time(&pid.to_string()) {
-            self.state.namespaces |= Namespace::Time.flag();
-        }
-        self.set_attributes()
-    }
-
-    /// CRIU does not always give a mount of the host's the flags it had: a read-only one would be writable.
-    fn set_attributes(&mut self) -> Result<()> {
-        let plan = self.plan.mount_attributes((self.state.init.pid, self.state.init.start_time));
-        tracing::debug!("plan of the mounts of {}:\n{plan}", self.state.id);
-        let filled = prepare(&plan.sources, Path::new(""))?;
-        launch::to_ready(&plan, filled, IntoCgroup::only(None), &mut |_, _| Ok(())).map(drop)
-    }
-}
-
-/// Brings up the loopback interface that process `pid` has.
-fn loopback_up(pid: i32) -> coracle_sys::Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    let own = open("/proc/self/ns/net", flags, Mode::empty())?;
-    let other = open(format!("/proc/{pid}/ns/net").as_str(), flags, Mode::empty())?;
-    setns(other, CloneFlags::CLONE_NEWNET)?;
-    let up = coracle_sys::net::loopback_up();
-    setns(own, CloneFlags::CLONE_NEWNET)?;
-    up
-}
-
-fn process(pid: i32) -> Result<Process> {
-    let gone = || Error::new(Kind::InvalidState, "the restored process is gone");
-    Process::of(Pid::from_raw(pid))?.ok_or_else(gone)
+/// What CRIU makes is in its class of the resctrl filesystem.
+fn join_rdt(work: &mut Groundwork<'_>, criu: Pid) -> Result<()> {
+    let wanted = work.plan.host.iter().find_map(|(_, step)| match step {
+        HostStep::Rdt(rdt) => Some(rdt),
+        _ => None,
+    });
+    let Some(wanted) = wanted else { return Ok(()) };
+    let created = rdt::apply(&rdt::root()?, &work.state.id, criu, wanted)?;
+    work.state.rdt = Some(created.groups().clone());
+    work.rdt = Some(created);
+    Ok(())
 }
 
 /// CRIU mounts upon what is there. The root filesystem may be a new one, without what `create` has made in the other.
