@@ -51,6 +51,7 @@ pub fn perform(word: &str, args: &[String]) -> io::Result<ExitCode> {
         "fork" => fork(args)?,
         "pull" => pull(args)?,
         "huge" => sys::huge_pages(argument(args, 0)?)?,
+        "bomb" => crate::bomb::bomb(args)?,
         "daemon" => daemon(args)?,
         "notify" => notify(args)?,
         "grab" => crate::spy::grab(args)?,

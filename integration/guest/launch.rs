@@ -23,8 +23,8 @@ fn invalid(text: &str) -> io::Error {
 ///
 /// Words: `umask=OCTAL`, `open=FD:PATH` (kept open), `tty=PATH` (standard streams and controlling terminal),
 /// `nofile=SOFT[:HARD]`, `cpus=N,N`, `groups=N,N`, `ignore=SIGNAL`, `v2=` (pure cgroup v2), `v1=` (without the v2 tree),
-/// `user=ID` (that user and group, no others), `bind=FROM:TO` (a mount only the program sees), `stop=` (stops itself, for
-/// a tracer), `memory=DIRECTORY` (a cgroup to be in), `close=FD,FD`.
+/// `user=ID` (that user and group, no others), `bind=FROM:TO` (a mount only the program sees), `unmount=PATH` (likewise),
+/// `stop=` (stops itself, for a tracer), `memory=DIRECTORY` (a cgroup to be in), `close=FD,FD`.
 ///
 /// # Errors
 /// The errno of what could not be done.
@@ -80,10 +80,8 @@ fn set(word: &str, value: &str) -> io::Result<Option<OwnedFd>> {
         "close" => value.split(',').try_for_each(|fd| sys::close(number(fd)?.cast_signed()))?,
         "stop" => nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP)?,
         "v2" => pure_v2()?,
-        "v1" => {
-            private_mounts()?;
-            umount2("/sys/fs/cgroup/unified", MntFlags::MNT_DETACH)?;
-        }
+        "v1" => unmount("/sys/fs/cgroup/unified")?,
+        "unmount" => unmount(value)?,
         _ => return Err(invalid(word)),
     }
     Ok(None)
@@ -113,6 +111,11 @@ fn private_mounts() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let none: Option<&str> = None;
     Ok(mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?)
+}
+
+fn unmount(path: &str) -> io::Result<()> {
+    private_mounts()?;
+    Ok(umount2(path, MntFlags::MNT_DETACH)?)
 }
 
 fn pure_v2() -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! The program inside the containers under test. `guest probe` tells what it sees, the other words are small deeds;
 //! `guest launch` and `guest hook` run on the host side, as caller of the runtime and as hook.
 
+mod bomb;
 mod deeds;
 mod launch;
 mod probe;

@@ -165,3 +165,12 @@ pub fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: the kernel made this descriptor for us while it received the message, and nobody else knows of it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
+
+/// fork(2): whether this is the child.
+///
+/// # Errors
+/// The errno of the call.
+pub fn fork() -> io::Result<bool> {
+    // SAFETY: the program has one thread, so nothing the child needs is held by another.
+    check(c_long::from(unsafe { libc::fork() })).map(|pid| pid == 0)
+}

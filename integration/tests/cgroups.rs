@@ -14,6 +14,14 @@ pub fn limited(t: &Context, resources: Value) -> (Bundle, String) {
     (t.bundle().patch(patch).args(&["/guest", "trap"]), name)
 }
 
+/// Lets the container change its cgroups.
+pub fn writable(config: &mut Value) {
+    let mounts = config["mounts"].as_array_mut().unwrap().iter_mut();
+    for mount in mounts.filter(|mount| mount["destination"] == "/sys/fs/cgroup") {
+        mount["options"].as_array_mut().unwrap().retain(|option| option != "ro");
+    }
+}
+
 pub fn v1(controller: &str, name: &str, file: &str) -> String {
     let path = Path::new("/sys/fs/cgroup").join(controller).join(name).join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()

@@ -11,6 +11,7 @@ mod cgroups;
 mod checkpoint;
 mod devices;
 mod differential;
+mod endings;
 mod escapes;
 mod events;
 mod exec;
@@ -39,6 +40,7 @@ mod seal;
 mod seccomp;
 mod shortage;
 mod stress;
+mod systemd;
 mod systems;
 mod terminals;
 mod timings;
@@ -87,6 +89,8 @@ fn main() -> ExitCode {
         image_registry::TESTS,
         systems::TESTS,
         scale::TESTS,
+        endings::TESTS,
+        systemd::TESTS,
         faults::TESTS,
         shortage::TESTS,
         stress::TESTS,

@@ -21,6 +21,7 @@ pub const ALL: &[(&str, Case)] = &[
     ("another cgroup at the same path is left alone", another_at_the_same_path_is_left_alone),
     ("signals reach nested cgroups", signals_reach_nested_cgroups),
     ("kill outruns forks", kill_outruns_forks),
+    ("below a threaded cgroup", below_a_threaded_cgroup),
     ("frozen processes stand still and can be killed", frozen_processes_stand_still_and_can_be_killed),
     ("the root is refused", the_root_is_refused),
     ("pids limit", kernel::pids_limit),
@@ -203,6 +204,28 @@ fn kill_outruns_forks(layout: &Layout) -> Outcome {
         wait("all to end", || cgroup.pids().unwrap().is_empty());
         cgroup.remove().unwrap();
     }
+    Ok(())
+}
+
+/// The kernel then has no cgroup.kill and no list of processes.
+fn below_a_threaded_cgroup(layout: &Layout) -> Outcome {
+    if layout.mode() != Mode::V2 {
+        return Err("v1 has no such cgroups".into());
+    }
+    let outer = make(layout, "threads").unwrap();
+    let threaded = ByHand::new(directories(&outer)[0].join("threaded"));
+    std::fs::write(threaded.join("cgroup.type"), "threaded").unwrap();
+    let inner = at(layout, &format!("/{}/threaded/inner", name("threads"))).unwrap();
+    assert_eq!(read(&inner, "", "cgroup.type"), "threaded");
+    let mut shell = Shell::run(&*inner, "sleep 1000 & exec sleep 1000");
+    wait("processes", || inner.pids().unwrap().len() == 2);
+    inner.kill(SIGKILL).unwrap();
+    shell.0.wait().unwrap();
+    let all = directories(&inner);
+    inner.remove().unwrap();
+    assert!(!all.iter().any(|dir| dir.is_dir()), "{all:?}");
+    drop(inner);
+    drop(threaded);
     Ok(())
 }
 
