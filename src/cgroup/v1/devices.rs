@@ -48,7 +48,8 @@ pub(crate) fn exceptions(base: bool, rules: &[Rule]) -> Result<BTreeMap<Devices,
     Ok(exceptions)
 }
 
-/// To open a device for reading and writing one exception must have both, so those about the same devices are united.
+/// To open a device for reading and writing one exception must have both, so those about the same devices are united. To
+/// make its node is asked for alone.
 fn complete(exceptions: &mut BTreeMap<Devices, u8>) {
     let all: Vec<(Devices, u8)> = exceptions.iter().map(|(devices, access)| (*devices, *access)).collect();
     let pairs = all.iter().flat_map(|(a, _)| all.iter().filter_map(|(b, _)| common(*a, *b)));
@@ -56,7 +57,7 @@ fn complete(exceptions: &mut BTreeMap<Devices, u8>) {
         let over = all.iter().filter(|(other, _)| covers(*other, devices));
         let union = over.clone().fold(0, |union, (_, access)| union | access);
         // Nothing to add where one of them says it all.
-        if exceptions.contains_key(&devices) || over.clone().all(|(_, access)| *access != union) {
+        if over.clone().all(|(_, access)| (union & !access) & (READ | WRITE) != 0) {
             exceptions.insert(devices, union);
         }
     }
@@ -151,7 +152,7 @@ mod tests {
             [
                 "devices.deny = a",
                 "devices.allow = b *:* m",
-                "devices.allow = b 8:0 rm",
+                "devices.allow = b 8:0 r",
                 "devices.allow = c *:* m",
                 "devices.allow = c 1:3 rwm",
                 "devices.allow = c 1:5 rwm",

@@ -4,7 +4,7 @@ use coracle_cgroup::{Layout, Mode, open};
 use nix::libc::{SIGKILL, SIGTERM};
 
 use crate::Outcome;
-use crate::group::{ByHand, Shell, at, directories, make, name, wait};
+use crate::group::{ByHand, Shell, at, directories, make, name, read, wait};
 use crate::{kernel, rootless};
 
 type Case = fn(&Layout) -> Outcome;
