@@ -82,6 +82,12 @@ pub fn weight(t: &Context, driver: Driver) {
     let bfq = fs::read_to_string(scheduler).is_ok_and(|text| text.contains("[bfq]"));
     requires!(if bfq { Ok(()) } else { Err(format!("disk {number} is not scheduled by bfq")) });
     let [major, minor] = numbers(&number);
+    if Cgroup::is_v2() {
+        let rate = json!([{"major": major, "minor": minor, "rate": 1000 * MIB}]);
+        let limited = Limited::new(t, driver, json!({"blockIO": {"throttleReadBpsDevice": rate}}));
+        let file = limited.cgroup.directory("blkio").join("io.bfq.weight");
+        requires!(need::path(file.to_str().unwrap()));
+    }
     let limits = |weight: u64| {
         let device = json!([{"major": major, "minor": minor, "weight": weight / 2}]);
         json!({"blockIO": {"weight": weight, "weightDevice": device}})
