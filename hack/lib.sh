@@ -61,7 +61,8 @@ mirror() {
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # unpack SUITE DIR PACKAGE...: unpacks packages of a suite, by a view of the archive that is not the machine's; with
-# `needed=1` those they need too. What comes on the way goes to $work.
+# `needed=1` those they need too. What comes on the way goes to $work, the caller's.
+# shellcheck disable=SC2154
 unpack() {
   local suite=$1 dir=$2 package get=(download)
   shift 2
