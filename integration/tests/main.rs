@@ -29,6 +29,8 @@ mod mounts;
 mod namespaces;
 mod network;
 mod notify;
+mod options;
+mod outputs;
 mod paths;
 mod pause;
 mod process;
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
         mounts::TESTS,
         binds::TESTS,
         live_mounts::TESTS,
+        options::TESTS,
+        outputs::TESTS,
         annotations::TESTS,
         rootfs::TESTS,
         rootless::TESTS,

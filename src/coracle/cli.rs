@@ -170,6 +170,13 @@ pub fn run(args: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
     outcome
 }
 
+/// All that may be said: the global options, and each command with its own. For those who describe it; what is read at
+/// run time is one command alone.
+pub fn definition() -> Command {
+    let with = |all: Command, entry: &Entry| all.subcommand((entry.command)().name(entry.name));
+    VERBS.iter().fold(with_help(Global::command()), with)
+}
+
 impl Entry {
     fn find(name: &OsStr) -> Result<&'static Entry, Failure> {
         let name = name.to_string_lossy();
