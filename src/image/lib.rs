@@ -14,6 +14,7 @@ pub mod bundle;
 pub mod commit;
 pub mod compression;
 pub mod configuration;
+mod confine;
 pub mod convert;
 pub mod destination;
 pub mod diff;

@@ -30,17 +30,17 @@ pub struct Expected<'a> {
     pub most: Option<u64>,
 }
 
-/// Has `work` read the expanded bytes of `blob`. Its result counts only if blob and expanded bytes are those expected, to
+/// Has `work` read the expanded bytes of `blob`, in a thread of its own. Its result counts only if blob and expanded bytes are those expected, to
 /// the last byte, whether `work` has read them or not.
 ///
 /// # Errors
 /// `Mismatch`, `Invalid` for what does not expand or is over a limit, and those of `work`. All is read too when `work`
 /// ends in `NeedsBase`, so that a caller who keeps the blob has all of it.
-pub fn run<T>(
+pub fn run<T: Send>(
     blob: impl Read + Send,
     expected: Expected<'_>,
     progress: Progress<'_>,
-    work: impl FnOnce(&mut Pieces) -> Result<T>,
+    work: impl FnOnce(&mut Pieces) -> Result<T> + Send,
 ) -> Result<T> {
     let (full, pieces) = sync_channel(PIECES);
     let (empty, used) = channel();
@@ -51,11 +51,14 @@ pub fn run<T>(
             let _ = full.send(last.map(|()| Vec::new()));
         });
         let mut pieces = Pieces { pieces, empty, current: Vec::new(), at: 0, ended: false };
-        let done = work(&mut pieces);
-        if !done.as_ref().is_err_and(|error| error.kind() != Kind::NeedsBase) {
-            pieces.drain()?;
-        }
-        done
+        let working = scope.spawn(move || {
+            let done = work(&mut pieces);
+            if !done.as_ref().is_err_and(|error| error.kind() != Kind::NeedsBase) {
+                pieces.drain()?;
+            }
+            done
+        });
+        working.join().unwrap_or_else(|_| Err(Error::invalid("the unpacking thread ended")))
     })
 }
 

@@ -167,11 +167,6 @@ impl<R: BufRead> Reader<R> {
         self.position += count as u64;
     }
 
-    /// Takes the reader back, which is then somewhere behind the last entry.
-    pub fn into_inner(self) -> R {
-        self.inner
-    }
-
     /// Reads an extended header or long name into `before`, or makes the entry.
     fn step(&mut self, header: &Header, before: &mut Before) -> Result<Option<Entry>> {
         match header.flag()? {
@@ -383,7 +378,7 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-/// The bytes between data of `size` bytes and the next header.
+/// The bytes from the end of `size` bytes of data to the next header.
 fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
 }

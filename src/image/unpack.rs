@@ -71,14 +71,14 @@ pub struct Unpacked {
     pub devices_left_out: u64,
 }
 
-/// Applies the layer that `archive` holds below `root`; returns the reader too, which has not read to its end.
+/// Applies the layer that `archive` holds below `root`. The archive is not read beyond its last entry.
 ///
 /// The calling thread's mode creation mask must be 0.
 ///
 /// # Errors
 /// `NeedsBase`, only in [`Mode::Alone`]; `Invalid` for what the layer may not hold; the kernel's. What has been made so
 /// far stays.
-pub fn unpack<R: BufRead>(archive: R, root: OwnedFd, mode: Mode, rules: &Rules) -> Result<(Unpacked, R)> {
+pub fn unpack<R: BufRead>(archive: R, root: OwnedFd, mode: Mode, rules: &Rules) -> Result<Unpacked> {
     let mut reader = Reader::new(archive, rules.limits);
     let mut tree = Tree::new(root, mode, rules);
     while let Some(entry) = reader.entry()? {
@@ -86,7 +86,7 @@ pub fn unpack<R: BufRead>(archive: R, root: OwnedFd, mode: Mode, rules: &Rules) 
         tree.take(&entry, &mut reader)
             .context(|| format!("entry {} \"{}\"", tree.found.entries, Escaped(&entry.path)))?;
     }
-    Ok((tree.finish()?, reader.into_inner()))
+    tree.finish()
 }
 
 /// The tree a layer is applied to.

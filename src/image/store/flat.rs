@@ -2,7 +2,6 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::thread;
 
 use rustix::fs::{Dir, Mode as Permissions, OFlags, open};
 
@@ -38,11 +37,7 @@ impl Store {
         Attributes::default().apply(root.as_fd(), &mut Dropped::default())?;
         let mut found = Found::default();
         for layer in layers {
-            let root = root.try_clone()?;
-            let unpacked = thread::scope(|scope| {
-                let unpacking = scope.spawn(|| work.unpack(layer, root, Mode::Onto));
-                unpacking.join().unwrap_or_else(|_| Err(Error::invalid("the unpacking thread ended")))
-            });
+            let unpacked = work.unpack(layer, root.try_clone()?, Mode::Onto);
             found.leave_out(&unpacked.context(|| format!("layer {}", layer.digest))?);
         }
         Ok(found.left_out)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,6 +14,7 @@ use super::Store;
 use super::chain::{Chain, LeftOut, chain_ids};
 use super::temporary::Making;
 use crate::compression::Compression;
+use crate::confine;
 use crate::digest::Digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::overlay;
@@ -199,15 +201,15 @@ impl<'s> Work<'s, '_> {
     }
 
     /// Applies the layer below `root`, from the store's blob or from where it is fetched.
-    pub fn unpack(&self, layer: &LayerSource<'_>, root: std::os::fd::OwnedFd, mode: Mode) -> Result<Unpacked> {
+    pub fn unpack(&self, layer: &LayerSource<'_>, root: OwnedFd, mode: Mode) -> Result<Unpacked> {
         let expected =
             Expected { digest: layer.digest, size: layer.size, diff_id: layer.diff_id, most: self.options.layer_size };
         (self.progress)(Event::Begin { digest: layer.digest, total: layer.size });
         let rules = self.options.rules;
         let write = |blob: &mut (dyn Read + Send)| {
             pipeline::run(blob, expected, self.progress, |pieces| {
-                own_mask()?;
-                unpack(pieces, root, mode, &rules).map(|(unpacked, _)| unpacked)
+                confine::to_directory(root.as_fd())?;
+                unpack(pieces, root, mode, &rules)
             })
         };
         let unpacked = match self.store.blob(layer.digest)? {
@@ -236,11 +238,4 @@ impl<'s> Found<'s> {
             *self.left_out.xattrs.0.entry(name.clone()).or_default() += count;
         }
     }
-}
-
-/// Gives the thread a mode creation mask of its own, of 0: files then get their modes as they are made.
-fn own_mask() -> Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).context(|| "separate the mode creation mask")?;
-    rustix::process::umask(rustix::fs::Mode::empty());
-    Ok(())
 }

@@ -2,7 +2,6 @@
 //! layer is unpacked once more onto those below it.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::thread;
 
 use rustix::fs::{AtFlags, Mode as Permissions, OFlags, statat, unlinkat};
 use rustix::io::Errno;
@@ -169,11 +168,7 @@ impl<'s> Work<'s, '_> {
                 rustix::fs::openat(&mount, ".", flags, Permissions::empty())?
             }
         };
-        // In a thread of its own, whose mode creation mask is 0.
-        let unpacked = thread::scope(|scope| {
-            let unpacking = scope.spawn(|| self.unpack(source, root, Mode::Onto));
-            unpacking.join().unwrap_or_else(|_| Err(Error::invalid("the unpacking thread ended")))
-        })?;
+        let unpacked = self.unpack(source, root, Mode::Onto)?;
         found.leave_out(&unpacked);
         if base.is_some() {
             making.remove("work")?;
