@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(chosen(&[entry(None, 3, Some("x")), entry(None, 4, Some("y"))], Some("y")).unwrap(), "04");
         assert!(chosen(&[entry(None, 3, Some("x")), entry(None, 4, Some("y"))], None).is_err());
         assert!(chosen(&[other], None).unwrap_err().to_string().contains("no image for linux/amd64"));
-        assert!(chosen(&[plain.clone()], Some("b")).unwrap_err().to_string().contains("it has a"));
+        assert!(chosen(std::slice::from_ref(&plain), Some("b")).unwrap_err().to_string().contains("it has a"));
         let attestation = json!({"mediaType": OCI_MANIFEST, "size": 1, "digest": format!("sha256:{}", "0".repeat(64)),
             "platform": {"os": "unknown", "architecture": "unknown"}});
         assert_eq!(chosen(&[plain, attestation], None).unwrap(), "01");

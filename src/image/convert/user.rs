@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn users_and_groups() {
-        let cases: &[(&str, Option<(u32, u32, &[u32])>)] = &[
+        type Found<'a> = Option<(u32, u32, &'a [u32])>;
+        let cases: &[(&str, Found<'_>)] = &[
             ("", Some((0, 0, &[4]))),
             ("root", Some((0, 0, &[4]))),
             ("web", Some((33, 34, &[4, 110]))),
