@@ -12,6 +12,8 @@ use crate::location::clean;
 const PROPERTY: &str = "org.systemd.property.";
 /// The name of a cgroup inside the unit's for the container.
 const SUBGROUP: &str = "run.oci.systemd.subgroup";
+/// What crun does and this runtime does not; who asks for it relies on it.
+const UNSUPPORTED: [&str; 2] = ["run.oci.delegate-cgroup", "run.oci.systemd.force_cgroup_v1"];
 
 /// How a container's unit is to be, beside its limits.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,8 +28,12 @@ impl Options {
     /// Reads the container's `annotations`.
     ///
     /// # Errors
-    /// Names that no property has, values that are not GVariant text, and names of cgroups that lead elsewhere.
+    /// Names that no property has, values that are not GVariant text, names of cgroups that lead elsewhere, and what is
+    /// not supported.
     pub fn parse(annotations: &HashMap<String, String>) -> Result<Options, Invalid> {
+        if let Some(key) = UNSUPPORTED.into_iter().find(|key| annotations.contains_key(*key)) {
+            return Err(Invalid::annotation(key, "is not supported"));
+        }
         let mut properties = Vec::new();
         for (key, value) in annotations {
             if let Some(name) = key.strip_prefix(PROPERTY) {
@@ -115,6 +121,9 @@ mod tests {
         }
         for name in ["/a", "..", "a/..", "a//b", "./a"] {
             assert!(options(&[(SUBGROUP, name)]).is_err(), "{name}");
+        }
+        for key in UNSUPPORTED {
+            assert!(options(&[(key, "a")]).is_err(), "{key}");
         }
         assert_eq!(options(&[(SUBGROUP, "a/b")]).unwrap().subgroup, PathBuf::from("a/b"));
     }
