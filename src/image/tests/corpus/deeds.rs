@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use coracle_image::progress::silent;
 use coracle_image::store::Store;
+use coracle_image::tar::{Limits, Reader};
 use nix::mount::{MsFlags, mount, umount};
 
-use crate::archive::{Archive, Header, octal};
+use crate::archive::{Archive, Header, checksummed, octal};
 use crate::cases::{Layer, gzip, layer};
 use crate::tree::Tree;
 use crate::way::{World, sources};
@@ -20,6 +21,7 @@ pub type Done = Result<(), String>;
 pub type Deed = (&'static str, fn(&World) -> Done);
 
 pub const DEEDS: &[Deed] = &[
+    ("mutations: the reader neither panics nor runs on", mutations),
     ("kill: at any moment the store stays usable", killed),
     ("full: a full disk is an error, and room cures it", full_disk),
     ("two: processes at once unpack the same image", two_processes),
@@ -129,6 +131,66 @@ fn disk(world: &World, name: &str, size: u64) -> PathBuf {
     let options = format!("size={size}");
     mount(None::<&str>, &place, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
     place
+}
+
+/// Archives with some bytes changed, cut out or doubled: whatever they are, reading ends, and says no more data than there is.
+fn mutations(_: &World) -> Done {
+    let sample = Archive::new()
+        .dir("d")
+        .pax(&[("path", b"d/long"), ("SCHILY.xattr.user.a", b"b"), ("mtime", b"1.5"), ("size", b"700")])
+        .raw(&Header::new("f", b'0'), &[7; 700])
+        .long(b'L', &b"n".repeat(150))
+        .file("n", "content")
+        .pax(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", b"12")])
+        .file("s", [b"2\n2\n5\n9\n3\n".to_vec(), vec![0; 502], b"hello123".to_vec()].concat())
+        .hardlink("h", "d/long")
+        .end();
+    read_all(&sample).unwrap();
+    let mut state = 7_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut accepted = 0;
+    for _ in 0..20_000 {
+        let mut archive = sample.clone();
+        for _ in 0..=random(3) {
+            let at = random(archive.len() - 600);
+            match random(5) {
+                0 => archive[at] ^= 1 << random(8),
+                1 => archive[at] = random(256) as u8,
+                2 => drop(archive.drain(at..at + random(600))),
+                3 => archive.extend_from_within(at..at + random(600)),
+                _ => {
+                    // A header that is changed, and right again.
+                    let block = at / 512 * 512;
+                    archive[block + random(512)] = b"0123456789LKxgS7\0 -"[random(19)];
+                    let fixed = checksummed(archive[block..block + 512].try_into().unwrap());
+                    archive[block..block + 512].copy_from_slice(&fixed);
+                }
+            }
+        }
+        accepted += usize::from(read_all(&archive).is_ok());
+    }
+    assert!((1_000..19_000).contains(&accepted), "{accepted} of 20000 are well-formed");
+    Ok(())
+}
+
+fn read_all(archive: &[u8]) -> coracle_image::Result<()> {
+    let mut reader = Reader::new(archive, Limits::default());
+    let mut total = 0;
+    while reader.entry()?.is_some() {
+        loop {
+            let n = reader.data()?.len();
+            if n == 0 {
+                break;
+            }
+            reader.consume(n);
+            total += n;
+        }
+        assert!(total <= archive.len() && reader.position() <= archive.len() as u64);
+    }
+    Ok(())
 }
 
 const KILLS: u32 = 200;
