@@ -2,6 +2,7 @@
 
 mod calls;
 mod cgroups;
+mod check;
 mod mounts;
 mod namespaces;
 mod process;
@@ -27,12 +28,14 @@ pub struct Case {
     taken: Option<&'static str>,
     /// Whether runc would not come back from it.
     hangs: bool,
+    /// Why `check` cannot see it.
+    hidden: Option<&'static str>,
 }
 
 impl Case {
     /// A case by what is done to a good bundle.
     pub fn new(says: &'static str, breaks: impl Fn(Bundle) -> Bundle + 'static) -> Case {
-        Case { says, breaks: Box::new(breaks), saved: false, options: &[], taken: None, hangs: false }
+        Case { says, breaks: Box::new(breaks), saved: false, options: &[], taken: None, hangs: false, hidden: None }
     }
 
     /// A case by a merge patch of the configuration.
@@ -59,6 +62,12 @@ impl Case {
     /// runc 1.1 takes it, because.
     pub fn taken(mut self, reason: &'static str) -> Case {
         self.taken = Some(reason);
+        self
+    }
+
+    /// Nothing of it shows before the container is made, because.
+    pub fn hidden(mut self, reason: &'static str) -> Case {
+        self.hidden = Some(reason);
         self
     }
 
@@ -198,5 +207,6 @@ pub const TESTS: &[Test] = &[
     test("bad bundles: runc refuses the same filters", &[], |t| agreement(t, seccomp::cases())),
     test("bad bundles: calls and hooks", &[148, 151, 176, 177, 178, 206, 217, 229], |t| all(t, calls::cases())),
     test("bad bundles: runc refuses the same calls and hooks", &[], |t| agreement(t, calls::cases())),
+    test("bad bundles: check finds the fault wherever it shows", &[], check::finds),
     test("bad bundles: what is odd is taken", &[6, 117, 187, 189], text::odd),
 ];

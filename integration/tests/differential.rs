@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use integration::{Bundle, Context, Coracle, Output, Test, need, requires, test};
 use serde_json::{Value, json};
 
-static CONFIGURATIONS: LazyLock<Vec<Value>> =
+pub static CONFIGURATIONS: LazyLock<Vec<Value>> =
     LazyLock::new(|| serde_json::from_str(include_str!("../data/configurations.json")).unwrap());
 
 /// One test for each configuration.
@@ -84,7 +84,7 @@ fn refusal(output: &Output) -> &'static str {
     }
 }
 
-fn prepare(t: &Context, configuration: &Value) -> Bundle {
+pub fn prepare(t: &Context, configuration: &Value) -> Bundle {
     let list = |key: &str| configuration[key].as_array().cloned().unwrap_or_default();
     let strings = |key: &str| list(key).iter().filter_map(|item| item.as_str().map(str::to_owned)).collect::<Vec<_>>();
     let mut args = vec!["/guest".to_owned(), "probe".to_owned()];

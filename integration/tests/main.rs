@@ -8,6 +8,7 @@ mod bad_bundles;
 mod binds;
 mod capabilities;
 mod cgroups;
+mod check;
 mod checkpoint;
 mod devices;
 mod differential;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         features::TESTS,
         timings::TESTS,
         bad_bundles::TESTS,
+        check::TESTS,
         escapes::TESTS,
         image_run::TESTS,
         image_places::TESTS,

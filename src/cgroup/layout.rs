@@ -155,6 +155,11 @@ impl Layout {
         self.hierarchies.iter().map(|h| (h.controllers.as_slice(), h.mount.as_path()))
     }
 
+    /// Whether `controller`, by its name on v1, can be used at all.
+    pub fn has(&self, controller: &str) -> bool {
+        self.home(controller).is_some()
+    }
+
     /// Where `controller` can be used, if anywhere. Its name is the one of v1, `blkio` rather than `io`.
     pub(crate) fn home(&self, controller: &str) -> Option<Home> {
         if self.hierarchies.iter().any(|h| h.controllers.iter().any(|c| c == controller)) {

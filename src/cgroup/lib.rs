@@ -20,6 +20,7 @@ use nix::unistd::{Pid, Uid};
 mod device;
 mod dir;
 mod error;
+mod foresee;
 mod layout;
 mod location;
 mod nowhere;
@@ -35,6 +36,7 @@ mod v2;
 mod write;
 
 pub use error::{Error, Invalid, Result};
+pub use foresee::{Foreseen, foresee};
 pub use layout::{Layout, Mode};
 pub use location::{Location, SubCgroup};
 pub use oom::Oom;

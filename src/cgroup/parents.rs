@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::location::Target;
+use crate::v2;
 
 /// The cgroups above that of container `id` which are not there and [`create`](crate::create()) would make, parents
 /// after what is below them. Nothing tells them later from those that somebody else left empty.
@@ -28,11 +29,7 @@ pub fn missing_parents(layout: &Layout, id: &str, cgroups_path: Option<&Path>) -
         look(&hierarchy.mount, target.below(&hierarchy.own));
     }
     if let Some(unified) = &layout.unified {
-        let own = match target {
-            Target::Absolute(_) => PathBuf::new(),
-            Target::Relative(_) => layout.own_unified()?,
-        };
-        look(&unified.mount, target.below(own.parent().unwrap_or(Path::new(""))));
+        look(&unified.mount, v2::place(layout, &target)?);
     }
     Ok(missing)
 }

@@ -273,6 +273,12 @@ impl Cgroup for Hierarchies {
     }
 }
 
+/// Whether the cgroup `dir` in the hierarchy `mounted`, which is there already, is fit for a container.
+pub(crate) fn fit(mounted: &Mounted, dir: Dir) -> Result<()> {
+    let place = Place { path: dir.path().to_owned(), inode: 0, made: 0 };
+    Hierarchy { controllers: mounted.controllers.clone(), cgroup: Recorded::opened(place, dir) }.fit()
+}
+
 impl Hierarchy {
     fn create(mounted: &Mounted, target: &Target) -> Result<Hierarchy> {
         let cpuset = mounted.controllers.iter().any(|c| c == "cpuset");

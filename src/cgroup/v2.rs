@@ -1,7 +1,7 @@
 //! cgroup v2: one directory, into which the container's first process is cloned (cgroup-v2.rst).
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -76,15 +76,9 @@ impl Unified {
         let Some(top) = &layout.unified else {
             return Err(Error::refused("create cgroup: no cgroup v2 hierarchy is mounted"));
         };
-        let own = match target {
-            Target::Absolute(_) => Default::default(),
-            Target::Relative(_) => layout.own_unified()?,
-        };
-        // A cgroup with processes has no controllers to hand down, so the container's goes beside its creator's.
-        let base = own.parent().unwrap_or(Path::new(""));
         let v1 = !layout.hierarchies.is_empty();
         let mut available = if v1 { Vec::new() } else { top.controllers.clone() };
-        let (dir, place) = Dir::make(&top.mount, &target.below(base), |parent, child| {
+        let (dir, place) = Dir::make(&top.mount, &place(layout, target)?, |parent, child| {
             hand_down(parent, &mut available);
             become_threaded(parent, child)
         })?;
@@ -279,8 +273,18 @@ pub(crate) fn writes(resources: &Resources, elsewhere: impl Fn(&str) -> bool) ->
     here.flat_map(|(_, writes)| writes(resources)).chain(unified::writes(resources)).collect()
 }
 
+/// Where the cgroup that `target` names is, below the mount point.
+pub(crate) fn place(layout: &Layout, target: &Target) -> Result<PathBuf> {
+    let own = match target {
+        Target::Absolute(_) => PathBuf::default(),
+        Target::Relative(_) => layout.own_unified()?,
+    };
+    // A cgroup with processes has no controllers to hand down, so the container's goes beside its creator's.
+    Ok(target.below(own.parent().unwrap_or(Path::new(""))))
+}
+
 /// Refuses a cgroup that a container cannot be started in: somebody else's, or one that would stop it at once.
-fn fit(dir: &Dir) -> Result<()> {
+pub(crate) fn fit(dir: &Dir) -> Result<()> {
     let events = dir.read("cgroup.events").map_err(|e| dir.failed("read the state of", e))?;
     if events.contains("populated 1") {
         let n = dir.pids()?.len();

@@ -1,5 +1,6 @@
 //! The command line: what may be said, and which file answers.
 
+mod check;
 mod checkpoint;
 mod create;
 mod delete;
@@ -98,6 +99,8 @@ struct Entry {
     operands: (usize, usize),
     /// Where its options end.
     until: Until,
+    /// The exit code of a mistake in its options or operands.
+    misuse: u8,
     command: fn() -> Command,
     parse: fn(&clap::ArgMatches) -> Result<Box<dyn Verb>, clap::Error>,
 }
@@ -107,12 +110,14 @@ const fn entry<V: Verb + Parser + 'static>(name: &'static str, operands: (usize,
         name,
         operands,
         until: Until::End,
+        misuse: 1,
         command: || with_help(V::command()),
         parse: |matches| Ok(Box::new(V::from_arg_matches(matches)?)),
     }
 }
 
 const VERBS: &[Entry] = &[
+    Entry { misuse: check::NOT_TOLD, ..entry::<check::Check>("check", (0, 1)) },
     entry::<checkpoint::Checkpoint>("checkpoint", (1, 1)),
     entry::<create::Create>("create", (1, 1)),
     entry::<delete::Delete>("delete", (1, 1)),
@@ -188,7 +193,7 @@ impl Entry {
     /// The command with its options, or the help text that was asked for instead.
     fn read(&self, args: &[OsString], program: &str) -> Result<Result<Box<dyn Verb>, String>, Failure> {
         let command = (self.command)();
-        let misused = |text: String| misused(&self.help(), text);
+        let misused = |text: String| misused(&self.help(), text).with_code(self.misuse);
         let words = Words::sort(&command, args, self.until).map_err(|error| misused(error.to_string()))?;
         if asks_for_help(&words) {
             return Ok(Err(self.help()));

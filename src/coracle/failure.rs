@@ -32,6 +32,11 @@ impl Failure {
         Failure { code: 3, ..Failure::new(text) }
     }
 
+    /// The same error with another exit code.
+    pub fn with_code(self, code: u8) -> Failure {
+        Failure { code, ..self }
+    }
+
     /// A process that could not be executed in a container; its own exit codes end below.
     pub fn of_exec(self) -> Failure {
         Failure { text: format!("exec failed: {}", self.text), code: 255, ..self }

@@ -7,6 +7,7 @@ mod adapt;
 mod check;
 mod file;
 mod schema;
+mod unknown;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -24,16 +25,74 @@ use crate::error::{Context, Error, Kind, Result};
 use check::Refusal;
 use schema::Shape;
 pub use schema::words;
+pub use unknown::members_unknown;
 
 /// An opened bundle.
 #[derive(Debug)]
 pub struct Bundle {
-    dir: OwnedFd,
-    path: PathBuf,
-    config: Vec<u8>,
+    files: Files,
     spec: Spec,
     warnings: Vec<String>,
+}
+
+/// The directory of a bundle and the text of its configuration, whatever that says.
+#[derive(Debug)]
+pub struct Files {
+    dir: OwnedFd,
+    path: PathBuf,
+    /// That of the configuration, for messages.
+    pub name: String,
+    pub config: Vec<u8>,
     trusted: bool,
+}
+
+impl Files {
+    /// Reads the configuration `config`, or else config.json, of the bundle in `dir`.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] without a configuration.
+    pub fn open(dir: &Path, config: Option<&Path>) -> Result<Files> {
+        let (dir, path) = file::directory(dir)?;
+        let file = config.unwrap_or(Path::new("config.json"));
+        let file::Read { bytes, owner, open_to_all } = file::read(&dir, file)?;
+        let trusted = !open_to_all && (owner == 0 || owner == geteuid().as_raw());
+        let name = file.file_name().map_or_else(|| file.display().to_string(), |name| name.display().to_string());
+        Ok(Files { dir, path, name, config: bytes, trusted })
+    }
+
+    /// The bundle, with what its configuration was found to say.
+    pub fn into_bundle(self, spec: Spec, warnings: Vec<String>) -> Bundle {
+        Bundle { files: self, spec, warnings }
+    }
+
+    /// The directory, absolute and without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the configuration is root's or the caller's, and nobody else may write to it: only then annotations that
+    /// reach the host are obeyed.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// The root filesystem of `spec`, absolute and checked to be a directory that is not reached by symbolic links.
+    ///
+    /// # Errors
+    /// [`Invalid`] without such a directory.
+    pub fn rootfs(&self, spec: &Spec) -> std::result::Result<PathBuf, Invalid> {
+        let root = spec.root().as_ref().ok_or_else(|| Invalid::new("/root", "root must be specified"))?;
+        let path: PathBuf = self.path.join(root.path()).components().collect();
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let problem = match openat2(&self.dir, &path, how) {
+            Ok(_) => return Ok(path),
+            Err(Errno::ELOOP) => "not an absolute path, or a symlink".to_owned(),
+            Err(errno) => coracle_sys::describe(errno).to_string(),
+        };
+        Err(Invalid::new("/root/path", format!("invalid rootfs {}: {problem}", path.display())))
+    }
 }
 
 impl Bundle {
@@ -43,19 +102,15 @@ impl Bundle {
     /// [`Kind::NotFound`] without a configuration; [`Kind::InvalidConfig`] with line and column of malformed JSON,
     /// or the JSON pointer of a value that cannot be.
     pub fn open(dir: &Path, config: Option<&Path>) -> Result<Bundle> {
-        let (dir, path) = file::directory(dir)?;
-        let file = config.unwrap_or(Path::new("config.json"));
-        let file::Read { bytes, owner, open_to_all } = file::read(&dir, file)?;
-        let trusted = !open_to_all && (owner == 0 || owner == geteuid().as_raw());
-        let name = file.file_name().map_or_else(|| file.display().to_string(), |name| name.display().to_string());
+        let files = Files::open(dir, config)?;
         let mut warnings = Vec::new();
-        let spec = parse(&name, &bytes, &mut warnings)?;
-        Ok(Bundle { dir, path, config: bytes, spec, warnings, trusted })
+        let spec = parse(&files.name, &files.config, &mut warnings)?;
+        Ok(files.into_bundle(spec, warnings))
     }
 
     /// The directory, absolute and without symbolic links.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.files.path()
     }
 
     pub fn spec(&self) -> &Spec {
@@ -64,13 +119,12 @@ impl Bundle {
 
     /// config.json as it was read.
     pub fn config(&self) -> &[u8] {
-        &self.config
+        &self.files.config
     }
 
-    /// Whether the configuration is root's or the caller's, and nobody else may write to it: only then annotations that
-    /// reach the host are obeyed.
+    /// As [`Files::is_trusted`].
     pub fn is_trusted(&self) -> bool {
-        self.trusted
+        self.files.is_trusted()
     }
 
     /// What was passed over in it.
@@ -83,18 +137,25 @@ impl Bundle {
     /// # Errors
     /// [`Kind::InvalidConfig`] without such a directory.
     pub fn rootfs(&self) -> Result<PathBuf> {
-        let invalid = |field: &str, problem: String| Error::from(Invalid::new(field, problem));
-        let root = self.spec.root().as_ref().ok_or_else(|| invalid("/root", "root must be specified".to_owned()))?;
-        let path: PathBuf = self.path.join(root.path()).components().collect();
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let problem = match openat2(&self.dir, &path, how) {
-            Ok(_) => return Ok(path),
-            Err(Errno::ELOOP) => "not an absolute path, or a symlink".to_owned(),
-            Err(errno) => coracle_sys::describe(errno).to_string(),
-        };
-        Err(invalid("/root/path", format!("invalid rootfs {}: {problem}", path.display())))
+        Ok(self.files.rootfs(&self.spec)?)
+    }
+}
+
+/// Why a text is not what it should be.
+#[derive(Debug)]
+pub enum Fault {
+    /// It cannot be read at all.
+    Text(String),
+    /// A value is wrong.
+    Value(Invalid),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Text(problem) => f.write_str(problem),
+            Fault::Value(invalid) => invalid.fmt(f),
+        }
     }
 }
 
@@ -103,14 +164,19 @@ impl Bundle {
 /// # Errors
 /// [`Kind::InvalidConfig`] with line and column of malformed JSON, or the JSON pointer of a value that cannot be.
 pub fn parse(file: &str, bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec> {
+    spec_of(bytes, warnings).map_err(|fault| refused(file, fault))
+}
+
+/// Does what [`parse`] does, for those who want to know where the fault is.
+pub fn spec_of(bytes: &[u8], warnings: &mut Vec<String>) -> std::result::Result<Spec, Fault> {
     if bytes.trim_ascii() == b"null" {
-        return Err(refused(file, "config cannot be null"));
+        return Err(Fault::Text("config cannot be null".to_owned()));
     }
     let complete = |spec: &Spec| {
         let linux = spec.linux().as_ref();
         linux.and_then(|linux| linux.resources().as_ref()).is_none_or(has_limits)
     };
-    read(file, bytes, &schema::SPEC, complete, |value| adapt::spec(value, warnings))
+    read(bytes, &schema::SPEC, complete, |value| adapt::spec(value, warnings))
 }
 
 /// Reads an object `process` by itself, as [`parse`] does.
@@ -118,7 +184,8 @@ pub fn parse(file: &str, bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spe
 /// # Errors
 /// As those of [`parse`].
 pub fn parse_process(file: &str, bytes: &[u8], warnings: &mut Vec<String>) -> Result<Process> {
-    read(file, bytes, &schema::PROCESS, |_| true, |value| adapt::process(value, warnings))
+    let process = read(bytes, &schema::PROCESS, |_| true, |value| adapt::process(value, warnings));
+    process.map_err(|fault| refused(file, fault))
 }
 
 /// Reads an object `linux.resources` by itself, as [`parse`] does.
@@ -126,7 +193,7 @@ pub fn parse_process(file: &str, bytes: &[u8], warnings: &mut Vec<String>) -> Re
 /// # Errors
 /// As those of [`parse`].
 pub fn parse_resources(file: &str, bytes: &[u8]) -> Result<LinuxResources> {
-    read(file, bytes, &schema::RESOURCES, has_limits, adapt::resources)
+    read(bytes, &schema::RESOURCES, has_limits, adapt::resources).map_err(|fault| refused(file, fault))
 }
 
 /// Reads a list `mounts` by itself, or an object that has one.
@@ -143,7 +210,7 @@ pub fn parse_mounts(path: &Path) -> Result<Vec<Mount>> {
     {
         bytes = list.to_string().into_bytes();
     }
-    read(&name, &bytes, &schema::MOUNTS, |_| true, adapt::forget_nulls)
+    read(&bytes, &schema::MOUNTS, |_| true, adapt::forget_nulls).map_err(|fault| refused(&name, fault))
 }
 
 /// Whether no limit is 0 for want of a value, as `pids` without a limit is.
@@ -153,24 +220,24 @@ fn has_limits(resources: &LinuxResources) -> bool {
 
 /// Reads text that must have the form `shape`, and adapts it first if its type cannot take it or it is not `complete`.
 fn read<T: DeserializeOwned>(
-    file: &str,
     bytes: &[u8],
     shape: &'static Shape,
     complete: impl FnOnce(&T) -> bool,
     adapt: impl FnOnce(&mut Value),
-) -> Result<T> {
-    let text = text(bytes).map_err(|problem| refused(file, problem))?;
+) -> std::result::Result<T, Fault> {
+    let text = text(bytes).map_err(Fault::Text)?;
     check::check(text, shape).map_err(|refusal| match refusal {
-        Refusal::Syntax(error) => refused(file, format!("malformed JSON: {error}")),
-        Refusal::Value(invalid) => refused(file, invalid),
+        Refusal::Syntax(error) => Fault::Text(format!("malformed JSON: {error}")),
+        Refusal::Value(invalid) => Fault::Value(invalid),
     })?;
+    let unreadable = |error: serde_json::Error| Fault::Text(error.to_string());
     if let Some(value) = serde_json::from_str(text).ok().filter(complete) {
         return Ok(value);
     }
-    let mut value: Value = serde_json::from_str(text).map_err(|error| refused(file, error))?;
+    let mut value: Value = serde_json::from_str(text).map_err(unreadable)?;
     adapt(&mut value);
     // As text again: the same reader a second time is much less code than another for values.
-    serde_json::from_str(&value.to_string()).map_err(|error| refused(file, error))
+    serde_json::from_str(&value.to_string()).map_err(unreadable)
 }
 
 fn refused(file: &str, problem: impl std::fmt::Display) -> Error {

@@ -310,7 +310,7 @@ fn failure(step: &str, errno: Errno, text: &str) -> Error {
 }
 
 /// The words engines look for to tell "not found" (127) from "not executable" (126).
-fn not_executable(name: &str, errno: Errno) -> Error {
+pub fn not_executable(name: &str, errno: Errno) -> Error {
     let text = match errno {
         Errno::ENOENT if !name.contains('/') => format!("exec: \"{name}\": executable file not found in $PATH"),
         Errno::ENOENT => format!("exec: \"{name}\": stat {name}: {}", describe(errno)),

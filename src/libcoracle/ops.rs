@@ -1,5 +1,6 @@
 //! What can be done with containers: one verb, one file.
 
+pub mod check;
 pub mod checkpoint;
 pub mod create;
 pub mod delete;
@@ -21,6 +22,7 @@ pub mod state;
 pub mod update;
 
 pub use crate::OCI_VERSION;
+pub use check::{check, check_host};
 pub use checkpoint::checkpoint;
 pub use create::create;
 pub use delete::delete;

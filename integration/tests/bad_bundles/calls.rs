@@ -52,26 +52,37 @@ pub fn cases() -> Vec<Case> {
         hook("/nonexistent/hook: no such file or directory", "createContainer", json!({"path": "/nonexistent/hook"})),
         hook("/etc/passwd: permission denied", "createRuntime", json!({"path": "/etc/passwd"})),
         hook("/etc: permission denied", "createRuntime", json!({"path": "/etc"})),
-        hook("createRuntime hook #0: exit status 1", "createRuntime", json!({"path": "/bin/false"})),
-        hook("createContainer hook #0: exit status 1", "createContainer", json!({"path": "/bin/false"})),
-        hook("prestart hook #0: exit status 1", "prestart", json!({"path": "/bin/false"})),
+        hook("createRuntime hook #0: exit status 1", "createRuntime", json!({"path": "/bin/false"})).hidden(RUN),
+        hook("createContainer hook #0: exit status 1", "createContainer", json!({"path": "/bin/false"})).hidden(RUN),
+        hook("prestart hook #0: exit status 1", "prestart", json!({"path": "/bin/false"})).hidden(RUN),
         hook(
             "hook ran past specified timeout of 1.0s",
             "createRuntime",
             json!({"path": "/bin/sleep", "args": ["sleep", "30"], "timeout": 1}),
-        ),
-        Case::new("cannot allocate tty if", |bundle: Bundle| bundle.patch(json!({"process": {"terminal": true}}))),
-        Case::patch("cannot use console socket if", json!({})).options(&["--console-socket", "/nonexistent"]),
+        )
+        .hidden(RUN),
+        Case::new("cannot allocate tty if", |bundle: Bundle| bundle.patch(json!({"process": {"terminal": true}})))
+            .hidden(CALL),
+        Case::patch("cannot use console socket if", json!({}))
+            .options(&["--console-socket", "/nonexistent"])
+            .hidden(CALL),
         Case::patch("/nonexistent/socket", json!({"process": {"terminal": true}}))
-            .options(&["--console-socket", "/nonexistent/socket"]),
-        Case::patch("/dev/null", json!({"process": {"terminal": true}})).options(&["--console-socket", "/dev/null"]),
+            .options(&["--console-socket", "/nonexistent/socket"])
+            .hidden(CALL),
+        Case::patch("/dev/null", json!({"process": {"terminal": true}}))
+            .options(&["--console-socket", "/dev/null"])
+            .hidden(CALL),
         Case::patch("/nonexistent/pid: no such file or directory", json!({}))
-            .options(&["--pid-file", "/nonexistent/pid"]),
-        Case::patch("/proc/sys/pid", json!({})).options(&["--pid-file", "/proc/sys/pid"]),
+            .options(&["--pid-file", "/nonexistent/pid"])
+            .hidden(CALL),
+        Case::patch("/proc/sys/pid", json!({})).options(&["--pid-file", "/proc/sys/pid"]).hidden(CALL),
         Case::patch("preserved-fd", json!({}))
             .options(&["--preserve-fds", "3"])
+            .hidden(CALL)
             .taken("it passes descriptors of its own on"),
     ]
 }
 
+const RUN: &str = "it shows when the hook is run";
+const CALL: &str = "it is about an option of the call, not the bundle";
 const LATER: &str = "it finds out when the hook is run";

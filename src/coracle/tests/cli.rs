@@ -77,8 +77,8 @@ impl Drop for Scratch {
 }
 
 const COMMANDS: &[&str] = &[
-    "create", "delete", "events", "exec", "features", "help", "kill", "list", "mounts", "pause", "ps", "resume", "run",
-    "spec", "start", "state", "update",
+    "check", "create", "delete", "events", "exec", "features", "help", "kill", "list", "mounts", "pause", "ps",
+    "resume", "run", "spec", "start", "state", "update",
 ];
 
 #[test]

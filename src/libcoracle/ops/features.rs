@@ -153,7 +153,7 @@ pub fn libseccomp_version() -> Option<String> {
 }
 
 /// In the order of their numbers (capabilities(7)).
-const CAPABILITIES: &[&str] = &[
+pub(super) const CAPABILITIES: &[&str] = &[
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_DAC_READ_SEARCH",

@@ -146,12 +146,7 @@ fn cgroup(
     (bundle, spec): (&Bundle, &Spec),
     opts: &CreateOptions,
 ) -> Result<Created> {
-    let driver = match opts.cgroups {
-        Cgroups::Cgroupfs => Driver::Cgroupfs,
-        Cgroups::Systemd if bundle.is_trusted() => Driver::Systemd(unit_options(spec)?),
-        Cgroups::Systemd => Driver::Systemd(Options::default()),
-        Cgroups::Disabled => Driver::Nobody,
-    };
+    let driver = driver(bundle.is_trusted(), spec, opts)?;
     let rootless = opts.rootless.unwrap_or(host.euid != 0 || host.in_userns);
     let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_deref());
     if driver == Driver::Cgroupfs {
@@ -161,6 +156,16 @@ fn cgroup(
         }
     }
     Ok(coracle_cgroup::create(layout, driver, id.as_ref(), path, rootless)?)
+}
+
+/// Who is to make the cgroup. Annotations about it are obeyed only if the configuration is `trusted`.
+pub(super) fn driver(trusted: bool, spec: &Spec, opts: &CreateOptions) -> Result<Driver> {
+    Ok(match opts.cgroups {
+        Cgroups::Cgroupfs => Driver::Cgroupfs,
+        Cgroups::Systemd if trusted => Driver::Systemd(unit_options(spec)?),
+        Cgroups::Systemd => Driver::Systemd(Options::default()),
+        Cgroups::Disabled => Driver::Nobody,
+    })
 }
 
 /// What the annotations say about the container's unit.

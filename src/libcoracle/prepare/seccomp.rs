@@ -58,6 +58,11 @@ pub fn knows(architecture: &str) -> bool {
         .is_ok_and(|mut filter| filter.remove_arch(ScmpArch::native()).is_ok() && filter.add_arch(architecture).is_ok())
 }
 
+/// Whether this libseccomp knows a system call of this name on this machine.
+pub fn knows_call(name: &str) -> bool {
+    ScmpSyscall::from_name(name).is_ok()
+}
+
 /// The native architecture, which libseccomp always has, then those of the filter, with their audit numbers.
 fn architectures(filter: &Filter) -> Result<Vec<(u32, ScmpArch)>> {
     let mut all = vec![ScmpArch::native()];
