@@ -36,6 +36,7 @@ mod paths;
 mod pause;
 mod process;
 mod ps;
+mod readme;
 mod rootfs;
 mod rootless;
 mod scale;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         timings::TESTS,
         bad_bundles::TESTS,
         check::TESTS,
+        readme::TESTS,
         escapes::TESTS,
         image_run::TESTS,
         image_places::TESTS,
