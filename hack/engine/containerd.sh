@@ -95,7 +95,9 @@ long_task() {
   check "pause" '0 ' ctr tasks pause long
   check "listed as paused" '0 *long*PAUSED*' ctr tasks ls
   check "resume" '0 ' ctr tasks resume long
-  if criu check >/dev/null 2>&1; then
+  if [ "${runtime[0]}" = --runtime ]; then
+    skip "checkpoint" "this shim gives containers named pipes of the host's, which criu cannot save"
+  elif criu check >/dev/null 2>&1; then
     check "checkpoint" '0 containerd.io/checkpoint/long:*' ctr tasks checkpoint long
     check "running on after it" '0 *long*RUNNING*' ctr tasks ls
   else
