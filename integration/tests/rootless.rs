@@ -19,6 +19,11 @@ fn range() -> Value {
 
 /// The default bundle as `spec --rootless` has it, called by the ordinary user.
 fn bundle(t: &Context, maps: &Value) -> Bundle {
+    bundle_of(t, USER, maps)
+}
+
+/// The same of that user, who must be among the host's ids of `maps`.
+pub fn bundle_of(t: &Context, user: u32, maps: &Value) -> Bundle {
     let bundle = t
         .bundle()
         .without_namespace("network")
@@ -35,12 +40,12 @@ fn bundle(t: &Context, maps: &Value) -> Bundle {
             }
         });
     for path in [bundle.path().to_owned(), bundle.rootfs()] {
-        chown(&path, Some(USER), Some(USER)).unwrap();
+        chown(&path, Some(user), Some(user)).unwrap();
     }
     fs::create_dir_all(t.root()).unwrap();
-    chown(t.root(), Some(USER), Some(USER)).unwrap();
+    chown(t.root(), Some(user), Some(user)).unwrap();
     let coracle = bundle.coracle().clone();
-    bundle.with(coracle.launched(format!("user={USER}")))
+    bundle.with(coracle.launched(format!("user={user}")))
 }
 
 /// The same, with a range of ids that the user has by a file nobody else sees.

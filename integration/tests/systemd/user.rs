@@ -1,49 +1,29 @@
 //! An ordinary user whose service manager makes the scopes.
 
 use std::fs;
-use std::os::unix::fs::chown;
 
-use integration::{Bundle, Cgroup, Context, Coracle};
+use integration::{Bundle, Cgroup, Context};
 use serde_json::{Value, json};
+
+use crate::rootless::bundle_of;
 
 /// The one the guest has.
 const USER: u32 = 1000;
 
-/// A bundle of the user's, as `spec --rootless` has it.
+/// A bundle of the user's, whose scopes its service manager makes.
 fn bundle(t: &Context, resources: Value) -> Bundle {
     let itself = json!([{"containerID": 0, "hostID": USER, "size": 1}]);
-    let (bundle, _) = super::bundle(t, resources);
-    let bundle = bundle
-        .without_namespace("network")
-        .namespace(json!({"type": "user"}))
-        .patch(json!({"linux": {"cgroupsPath": format!("user.slice:it:{}", t.unique()), "uidMappings": itself, "gidMappings": itself}}))
-        .edit(|config| {
-            for mount in config["mounts"].as_array_mut().unwrap() {
-                if mount["destination"] == "/sys" {
-                    *mount = json!({"destination": "/sys", "type": "none", "source": "/sys",
-                        "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]});
-                } else if let Some(options) = mount["options"].as_array_mut() {
-                    options.retain(|option| option != "gid=5");
-                }
-            }
-        });
-    for path in [bundle.path().to_owned(), bundle.rootfs()] {
-        chown(&path, Some(USER), Some(USER)).unwrap();
-    }
-    fs::create_dir_all(t.root()).unwrap();
-    chown(t.root(), Some(USER), Some(USER)).unwrap();
-    bundle
-}
-
-fn user(coracle: Coracle) -> Coracle {
-    coracle.launched(format!("user={USER}")).systemd()
+    let path = format!("user.slice:it:{}", t.unique());
+    let bundle = bundle_of(t, USER, &itself).args(&["/guest", "trap"]);
+    let coracle = bundle.coracle().clone().systemd();
+    bundle.patch(json!({"linux": {"cgroupsPath": path, "resources": resources}})).with(coracle)
 }
 
 pub fn lives(t: &Context) {
     let service = format!("user@{USER}.service");
     t.tool("/bin/systemctl", &["start", &service]).run().ok();
     let limits = json!({"memory": {"limit": 33_554_432}, "pids": {"limit": 25}, "cpu": {"shares": 1024}});
-    let mut container = bundle(t, limits).with(user(t.coracle())).start();
+    let mut container = bundle(t, limits).start();
     assert_eq!(container.line(), "ready");
     let cgroup = Cgroup::of(container.pid());
     let directory = cgroup.directory("");
@@ -65,8 +45,7 @@ pub fn is_told(t: &Context) {
     let nowhere = t.path("nowhere");
     let bundle = bundle(t, json!({}));
     bundle.save();
-    let coracle = user(t.coracle());
-    let call = coracle.call(["create", "--bundle"]).arg(bundle.path()).arg(bundle.id());
+    let call = bundle.coracle().call(["create", "--bundle"]).arg(bundle.path()).arg(bundle.id());
     call.env("XDG_RUNTIME_DIR", &nowhere).run().fails().stderr("set XDG_RUNTIME_DIR");
     // Without systemd limits cannot be either, and what has none runs.
     let limited = json!({"linux": {"cgroupsPath": null, "resources": {"pids": {"limit": 25}}}});
