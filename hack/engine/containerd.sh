@@ -95,14 +95,6 @@ long_task() {
   check "pause" '0 ' ctr tasks pause long
   check "listed as paused" '0 *long*PAUSED*' ctr tasks ls
   check "resume" '0 ' ctr tasks resume long
-  if [ "${runtime[0]}" = --runtime ]; then
-    skip "checkpoint" "this shim gives containers named pipes of the host's, which criu cannot save"
-  elif criu check >/dev/null 2>&1; then
-    check "checkpoint" '0 containerd.io/checkpoint/long:*' ctr tasks checkpoint long
-    check "running on after it" '0 *long*RUNNING*' ctr tasks ls
-  else
-    skip "checkpoint" "criu is not installed, or does not work with this kernel"
-  fi
   check "a running task is not deleted" '1 *' ctr tasks rm long
   stop_containerd KILL
   start_containerd
@@ -165,7 +157,8 @@ killed_runtime() {
       done
     ) &
     local killer=$!
-    check "create, killed" '1 *signal 9*' ctr run --rm "${runtime[@]}" "$image" "killed$n" true
+    # The container's process, which is still the same program, may be hit as well.
+    check "create, killed" '@(0|1|137) *' ctr run --rm "${runtime[@]}" "$image" "killed$n" true
     wait "$killer"
     ctr containers rm "killed$n" 2>/dev/null
   done
@@ -192,6 +185,51 @@ many() {
 events_of() { grep -c "/tasks/$1 " "$2"; } # TOPIC FILE
 distinct_events_of() { grep "/tasks/$1 " "$2" | grep -o '"container_id":"[^"]*"' | sort -u | wc -l; }
 
+# What ends while containerd is away has ended with its own exit code.
+ended_meanwhile() {
+  ctr run -d "${runtime[@]}" "$image" meanwhile sh -c 'sleep 1; exit 9'
+  stop_containerd KILL
+  wait_for no_process 'sleep 1; exit 9'
+  start_containerd
+  check "ended while containerd was away" '0 *meanwhile*STOPPED*' ctr tasks ls
+  check "with its exit code" '* *code 9*' ctr tasks rm meanwhile
+  ctr containers rm meanwhile
+}
+
+checkpointed() {
+  criu check >/dev/null 2>&1 || { skip "checkpoint and restore" "criu is not installed, or does not work with this kernel" && return; }
+  ctr run -d "${runtime[@]}" "$image" saved sh -c 'while :; do echo >>/tmp/lines; sleep 0.1; done'
+  check "checkpoint" '0 ' ctr containers checkpoint --rw --image --task saved local.test/saved:latest
+  ctr tasks kill --signal SIGKILL saved
+  wait_for status_is saved STOPPED
+  ctr tasks rm saved >/dev/null 2>&1
+  ctr containers rm saved
+  check "restore" '0 ' ctr containers restore --rw --live restored local.test/saved:latest
+  check "it goes on" '0 *restored*RUNNING*' ctr tasks ls
+  check "with what it had written" '0 ' ctr tasks exec --exec-id e1 restored test -s /tmp/lines
+  ctr tasks kill --signal SIGKILL restored
+  wait_for status_is restored STOPPED
+  ctr tasks rm restored >/dev/null 2>&1
+  ctr containers rm restored
+  ctr images rm local.test/saved:latest >/dev/null
+}
+
+# Of a shim that is killed after that, the exit code of its container is left.
+lost_shim_later() {
+  ctr events >"$work/later" &
+  local listener=$!
+  sleep 1
+  ctr run -d "${runtime[@]}" "$image" later sh -c 'exit 6'
+  wait_for status_is later STOPPED
+  kill -KILL "$(pgrep -f "containerd-shim.* -id later ")"
+  wait_for no_task later
+  wait_for grep -q '/tasks/delete .*later' "$work/later"
+  check "the exit code outlives the shim" '0 *"exit_status":6*' grep '/tasks/delete .*later' "$work/later"
+  kill "$listener" && wait "$listener" 2>/dev/null
+  ctr containers rm later
+  rm -r /run/containerd/fifo/*
+}
+
 lost_shim() {
   ctr run -d "${runtime[@]}" "$image" lost sleep 600
   local shim
@@ -213,7 +251,10 @@ all_checks() { # NAME OPTION...
   long_task
   event_order
   pod
-  [[ ${runtime[*]} != *coracle.v2* ]] || killed_runtime
+  ended_meanwhile
+  checkpointed
+  # containerd's own shim does neither.
+  [[ ${runtime[*]} != *coracle.v2* ]] || { killed_runtime && lost_shim_later; }
   many
   lost_shim
   wait_for is_clean

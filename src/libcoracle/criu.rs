@@ -14,6 +14,7 @@
 pub mod images;
 pub mod options;
 pub mod rpc;
+pub mod streams;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

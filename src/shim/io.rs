@@ -9,13 +9,20 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, fchown};
 use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use nix::libc::O_NONBLOCK;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc::{ENXIO, O_NONBLOCK};
 
 use crate::console::Terminal;
 use crate::error::{Doing, Error, Result};
 use crate::exits::Children;
 use crate::logger;
+
+/// How long a client may take to read from a pipe, and how often that is looked at.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Where a process reads and writes, as containerd names it: a pipe, a file, a URL of a logger, or nothing.
 #[derive(Debug, Clone, Default)]
@@ -107,11 +114,11 @@ impl Stdio {
                 "open output {name}: only pipes, file:// and binary:// are known"
             )));
         }
-        if is_pipe(name) {
-            readers.push(open_without_waiting(name, OpenOptions::new().read(true))?);
+        if !is_pipe(name) {
+            return Ok(Some(OpenOptions::new().append(true).open(name).doing(what)?.into()));
         }
-        // Nobody waits: there is a reader now.
-        let file = OpenOptions::new().append(true).open(name).doing(what)?;
+        let file = open_when_read(name).doing(what)?;
+        readers.push(OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(name).doing(what)?.into());
         Ok(Some(file.into()))
     }
 }
@@ -129,6 +136,20 @@ fn is_pipe(path: &str) -> bool {
     Path::new(path).metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
-fn open_without_waiting(path: &str, options: &mut OpenOptions) -> Result<OwnedFd> {
-    Ok(options.custom_flags(O_NONBLOCK).open(path).doing(|| format!("open pipe {path}"))?.into())
+/// Opens the pipe `path` to write to. Waits until the client reads, as output that came and went before would be lost to it;
+/// but not for ever, as it may have gone away.
+fn open_when_read(path: &str) -> std::io::Result<File> {
+    let since = Instant::now();
+    let file = loop {
+        match OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path) {
+            Err(error) if error.raw_os_error() == Some(ENXIO) && since.elapsed() < PATIENCE => sleep(PAUSE),
+            // With a reader of one's own there is one.
+            Err(error) if error.raw_os_error() == Some(ENXIO) => {
+                break OpenOptions::new().read(true).write(true).open(path)?;
+            }
+            opened => break opened?,
+        }
+    };
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
 }

@@ -49,12 +49,16 @@ impl Images {
     /// The same directories as process `pid` sees them: one in another mount namespace can mount only upon what is its own.
     pub fn seen_by(&self, pid: Pid) -> Result<Images> {
         let root = PathBuf::from(format!("/proc/{pid}/root"));
-        let again = |path: &Path| open(&root.join(path.strip_prefix("/").unwrap_or(path)));
+        // By what was opened: a symbolic link on the way would lead out of the root of the process again.
+        let again = |opened: &File| {
+            let path = link(opened)?;
+            open(&root.join(path.strip_prefix("/").unwrap_or(&path)))
+        };
         let work = match &self.work {
-            Some((path, _)) => Some((path.clone(), again(path)?)),
+            Some((path, opened)) => Some((path.clone(), again(opened)?)),
             None => None,
         };
-        Ok(Images { path: self.path.clone(), directory: again(&self.path)?, work })
+        Ok(Images { path: self.path.clone(), directory: again(&self.directory)?, work })
     }
 
     /// The numbers of the directories' descriptors: of the images, and of what is beside them if that is elsewhere.

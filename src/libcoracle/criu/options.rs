@@ -202,6 +202,8 @@ pub struct Dump<'a> {
     pub freezer: Option<&'a Path>,
     /// Namespaces that are found by name, with their inodes.
     pub namespaces: Vec<(Kind, u64)>,
+    /// Standard streams that are saved by name alone.
+    pub streams: Vec<String>,
 }
 
 /// The options of a dump.
@@ -219,6 +221,7 @@ pub fn dump(opts: &CriuOptions, places: &Places<'_>, dump: &Dump<'_>) -> Message
         .flag(field::TRACK_MEM, dump.parent.is_some())
         .bytes(field::FREEZE_CGROUP, &path(dump.freezer))
         .messages(field::PAGE_SERVER, server);
+    let options = dump.streams.iter().fold(options, |options, name| options.bytes(field::EXTERNAL, name.as_bytes()));
     dump.namespaces.iter().fold(options, |options, (kind, inode)| match external_name(*kind) {
         Some(name) => options.bytes(field::EXTERNAL, format!("{}[{inode}]:{name}", kind.file()).as_bytes()),
         None => options,

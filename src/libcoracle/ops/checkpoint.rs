@@ -19,6 +19,7 @@ use crate::criu::Criu;
 use crate::criu::images::{Images, resolve};
 use crate::criu::options::{CriuOptions, Dump, Places, Shared, dump, external_name};
 use crate::criu::rpc::{Kind as Request, Reply};
+use crate::criu::streams;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host;
 use crate::id::ContainerId;
@@ -84,6 +85,7 @@ pub fn checkpoint(root: &Root, id: &ContainerId, opts: &CheckpointOptions) -> Re
     let places =
         Places { images: images_fd, work: work_fd, log: LOG, root: &state.rootfs, annotations, mounts: &mounts };
     let freezer = options.cgroups.get("freezer").or_else(|| options.cgroups.get(""));
+    let outside = streams::outside(state.init.pid);
     let told = Dump {
         pid: state.init.pid,
         leave_running: opts.leave_running,
@@ -93,9 +95,11 @@ pub fn checkpoint(root: &Root, id: &ContainerId, opts: &CheckpointOptions) -> Re
         page_server: opts.page_server.as_ref(),
         freezer: freezer.map(PathBuf::as_path),
         namespaces: namespaces(&shared)?,
+        streams: outside.iter().flatten().cloned().collect(),
     };
     if !opts.pre_dump {
-        images.keep_streams(&streams(&state))?;
+        let named = streams(&state).into_iter().zip(outside);
+        images.keep_streams(&named.map(|(path, name)| name.unwrap_or(path)).collect::<Vec<_>>())?;
     }
     let request = if opts.pre_dump { Request::PreDump } else { Request::Dump };
     let mut notified = |reply: &Reply, _| match status_fd.take_if(|_| reply.script == "status-ready") {

@@ -168,10 +168,10 @@ fn mounts(shared: &Shared, state: &State) -> Result<Vec<(PathBuf, PathBuf)>> {
     mounts.chain(null).collect()
 }
 
-/// Pipes that were standard input, output or error: this process's own take their place.
+/// What was standard input, output or error and CRIU knows by name only: this process's own take their place.
 fn inherited(images: &Images) -> Result<Vec<(String, i32)>> {
     let streams = images.streams()?;
-    Ok(streams.into_iter().zip(0..).filter(|(name, _)| name.contains("pipe:")).collect())
+    Ok(streams.into_iter().zip(0..).filter(|(name, _)| name.contains("pipe:") || name.starts_with("file[")).collect())
 }
 
 /// Descriptors of the namespaces that are found by name, which are added to `inherit`; and the paths of the others.
