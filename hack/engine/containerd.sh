@@ -76,7 +76,7 @@ short_tasks() {
   wait_for test -s "$work/task.log"
   check "it got it" "0 to $work/task.log c$number $CONTAINERD_NAMESPACE logged" cat "$work/task.log"
   rm "$work/task.log"
-  check "terminal" '0 */dev/pts/0*' script -qefc "ctr run --rm -t ${runtime[*]} $image tty tty" /dev/null
+  check "terminal" '0 */dev/pts/0*' script -qefc "ctr run --rm -t ${runtime[*]} $image tty sh -c 'tty; sleep 0.5'" /dev/null
   check "standard input" '0 *typed' bash -c "(echo typed; sleep 1) | ctr run --rm ${runtime[*]} $image in cat"
   check "50 MB of output" '0 52428800' bash -c \
     "ctr run --rm ${runtime[*]} $image big dd if=/dev/zero bs=1M count=50 2>/dev/null | wc -c"
@@ -88,7 +88,7 @@ long_task() {
   check "memory limit" '0 67108864' bash -c \
     "cat /sys/fs/cgroup/{memory/,}$CONTAINERD_NAMESPACE/long/memory.{limit_in_bytes,max} 2>/dev/null; true"
   check "exec" '3 there' ctr tasks exec --exec-id e1 long sh -c 'echo there; exit 3'
-  check "exec with a terminal" '0 */dev/pts/0*' script -qefc "ctr tasks exec --exec-id e2 -t long tty" /dev/null
+  check "exec with a terminal" '0 */dev/pts/0*' script -qefc "ctr tasks exec --exec-id e2 -t long sh -c 'tty; sleep 0.5'" /dev/null
   check "exec of what is not there" '* *no such file or directory*' ctr tasks exec --exec-id e3 long /nosuchprogram
   check "processes" '0 *PID*' ctr tasks ps long
   check "metrics" '0 *memory.limit_in_bytes*67108864*' ctr tasks metrics long
