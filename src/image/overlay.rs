@@ -2,11 +2,14 @@
 //! a directory of the container's own.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
+use coracle_sys::Errno;
 use coracle_sys::mount::{FsConfig, fs_message, fsconfig, fsmount, fsopen, move_mount};
+use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::error::{Context, Error, Result};
@@ -27,6 +30,37 @@ pub struct Writable<'a> {
 /// # Errors
 /// What the kernel says, with its own explanation where it gives one.
 pub fn stack(lowers: &[PathBuf], writable: Option<Writable<'_>>, user_xattrs: bool) -> Result<OwnedFd> {
+    match mount(lowers, writable, user_xattrs, one_by_one) {
+        Err(error) if error.errno() == Some(Errno::EINVAL) => {
+            stack_at_once(lowers, writable, user_xattrs).map_err(|_| error)
+        }
+        mounted => mounted,
+    }
+}
+
+/// The same for Linux before 6.5, which wants all layers in one setting, of no more than 255 bytes. So they are named by the
+/// numbers of descriptors, which is enough for about sixty.
+pub fn stack_at_once(lowers: &[PathBuf], writable: Option<Writable<'_>>, user_xattrs: bool) -> Result<OwnedFd> {
+    thread::scope(|scope| {
+        let mounting = scope.spawn(|| {
+            // The numbers are names in this directory, which is that of this thread alone.
+            unshare(CloneFlags::CLONE_FS).context(|| "separate the working directory")?;
+            rustix::process::chdir("/proc/self/fd").context(|| "change to /proc/self/fd")?;
+            mount(lowers, writable, user_xattrs, at_once)
+        });
+        mounting.join().unwrap_or_else(|_| Err(Error::invalid("the mounting thread ended")))
+    })
+}
+
+/// A setting of overlayfs, and what the kernel has to say of it.
+type Set<'s> = &'s dyn Fn(FsConfig<'_>) -> Result<()>;
+
+fn mount(
+    lowers: &[PathBuf],
+    writable: Option<Writable<'_>>,
+    user_xattrs: bool,
+    set_lowers: fn(&[PathBuf], &mut Vec<OwnedFd>, Set<'_>) -> Result<()>,
+) -> Result<OwnedFd> {
     let context = fsopen(c"overlay").context(|| "open overlay")?;
     let set = |setting: FsConfig<'_>| {
         fsconfig(context.as_fd(), setting).map_err(|errno| {
@@ -38,17 +72,16 @@ pub fn stack(lowers: &[PathBuf], writable: Option<Writable<'_>>, user_xattrs: bo
             }
         })
     };
-    let string = |key, value: &Path| set(FsConfig::String(key, &text(value)?));
     let configured = || -> Result<()> {
         set(FsConfig::String(c"source", c"coracle-image"))?;
         // Names beyond the 255 bytes of a setting are given by descriptor.
-        let mut open_lowers = Vec::new();
-        for lower in lowers {
-            string(c"lowerdir+", &short(lower, &mut open_lowers)?).context(|| format!("layer {}", lower.display()))?;
-        }
+        let mut open_ones = Vec::new();
+        set_lowers(lowers, &mut open_ones, &set)?;
         if let Some(Writable { upper, work }) = writable {
-            string(c"upperdir", &short(upper, &mut open_lowers)?).context(|| upper.display().to_string())?;
-            string(c"workdir", &short(work, &mut open_lowers)?).context(|| work.display().to_string())?;
+            for (key, path) in [(c"upperdir", upper), (c"workdir", work)] {
+                let value = text(&short(path, &mut open_ones)?)?;
+                set(FsConfig::String(key, &value)).context(|| path.display().to_string())?;
+            }
         }
         if user_xattrs {
             set(FsConfig::Flag(c"userxattr"))?;
@@ -62,6 +95,23 @@ pub fn stack(lowers: &[PathBuf], writable: Option<Writable<'_>>, user_xattrs: bo
     };
     configured().context(|| "mount overlay")?;
     fsmount(context.as_fd(), 0).context(|| "mount overlay")
+}
+
+fn one_by_one(lowers: &[PathBuf], open_ones: &mut Vec<OwnedFd>, set: Set<'_>) -> Result<()> {
+    lowers.iter().try_for_each(|lower| {
+        let value = text(&short(lower, open_ones)?)?;
+        set(FsConfig::String(c"lowerdir+", &value)).context(|| format!("layer {}", lower.display()))
+    })
+}
+
+fn at_once(lowers: &[PathBuf], open_ones: &mut Vec<OwnedFd>, set: Set<'_>) -> Result<()> {
+    let mut numbers = Vec::new();
+    for lower in lowers {
+        let fd = open(lower, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        numbers.push(fd.as_raw_fd().to_string());
+        open_ones.push(fd);
+    }
+    set(FsConfig::String(c"lowerdir", &text(Path::new(&numbers.join(":")))?))
 }
 
 /// Attaches a mount of [`stack`] to the directory `target`.
@@ -81,7 +131,6 @@ pub fn unmount(target: &Path) -> Result<()> {
 
 /// `path`, or a short name for it that is good as long as `open_ones` is kept.
 fn short(path: &Path, open_ones: &mut Vec<OwnedFd>) -> Result<PathBuf> {
-    use std::os::fd::AsRawFd;
     if path.as_os_str().len() < 256 {
         return Ok(path.to_owned());
     }

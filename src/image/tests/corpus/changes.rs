@@ -1,14 +1,15 @@
 //! From an image to a container, its changes, and a layer of them.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use coracle_image::diff::changes;
 use coracle_image::layer_writer::write_layer;
-use coracle_image::overlay::{Writable, unmount};
+use coracle_image::overlay::{Writable, attach, stack_at_once, unmount};
 use coracle_image::progress::silent;
-use coracle_image::store::Store;
+use coracle_image::store::{Chain, Store};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::cases::gzip;
@@ -25,6 +26,7 @@ pub fn round_trip(world: &World) -> Done {
     fs::create_dir(&root).unwrap();
     chain.mount(&root, Writable { upper: &upper, work: &work }).unwrap();
     assert!(changes(&chain, &upper, &[]).unwrap().is_empty());
+    same_by_number(&chain, &place);
     change(&root);
     let excluded = [b"proc".to_vec(), b"etc/hosts".to_vec()];
     let listed: Vec<String> = changes(&chain, &upper, &excluded)
@@ -87,6 +89,23 @@ pub fn round_trip(world: &World) -> Done {
     drop((store, chain, committed));
     fs::remove_dir_all(&place).unwrap();
     Ok(())
+}
+
+/// The mount for older kernels is the same.
+fn same_by_number(chain: &Chain, place: &Path) {
+    let numbered = place.join("numbered");
+    fs::create_dir(&numbered).unwrap();
+    attach(stack_at_once(&chain.lowers, None, false).unwrap().as_fd(), &numbered).unwrap();
+    let mut tree = Tree::read(&numbered);
+    unmount(&numbered).unwrap();
+    chain.mount_read_only(&numbered).unwrap();
+    let mut other = Tree::read(&numbered);
+    // That has a directory more, for the attributes of the root.
+    for tree in [&mut tree, &mut other] {
+        tree.0.remove(&b""[..]);
+    }
+    assert_eq!(tree.difference(&other), None);
+    unmount(&numbered).unwrap();
 }
 
 /// What a container might do.
