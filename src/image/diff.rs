@@ -74,7 +74,7 @@ fn compare(
             if object.opaque {
                 hidden(view, upper, object.path, found)?;
             }
-            if same_directory(lower, &object.stat) {
+            if same_directory(lower, &object.stat, upper.has_mount_point_in(object.path)) {
                 return Ok(());
             }
             ChangeKind::Modified
@@ -112,8 +112,9 @@ fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-/// A directory is in `upper` for what is in it, too.
-fn same_directory(lower: &Stat, upper: &Stat) -> bool {
-    let facts = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime, stat.st_mtime_nsec);
-    facts(lower) == facts(upper)
+/// A directory is in `upper` for what is in it, too. The time of one with mount points says nothing of the container.
+fn same_directory(lower: &Stat, upper: &Stat, any_time: bool) -> bool {
+    let facts = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid);
+    let time = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec);
+    facts(lower) == facts(upper) && (any_time || time(lower) == time(upper))
 }

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, getxa
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Escaped, Result};
-use crate::unpack::{is_whiteout, joined, opaque_attribute};
+use crate::unpack::{is_whiteout, joined, opaque_attribute, split};
 
 /// An object of the upper directory.
 pub struct Object<'w> {
@@ -37,6 +37,11 @@ pub struct Upper {
 }
 
 impl Upper {
+    /// Whether a mount point was made in the directory `path`, which changes its time.
+    pub fn has_mount_point_in(&self, path: &[u8]) -> bool {
+        self.excluded.iter().any(|excluded| split(excluded).0 == path)
+    }
+
     /// # Errors
     /// The directory is none, or a link to one.
     pub fn open(path: &Path, excluded: &[Vec<u8>]) -> Result<Upper> {

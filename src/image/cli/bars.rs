@@ -27,6 +27,13 @@ impl Bars {
         Bars { how, all: MultiProgress::new(), bars: Mutex::default() }
     }
 
+    /// Takes news of a blob, but for that of what was there.
+    pub fn tell_new(&self, event: Event<'_>) {
+        if self.how != How::Auto || !matches!(event, Event::Cached { .. }) {
+            self.tell(event);
+        }
+    }
+
     /// Takes news of a blob.
     pub fn tell(&self, event: Event<'_>) {
         match self.how {

@@ -55,7 +55,7 @@ impl Verb {
         let image = self.image.to_string();
         let making = Making { image: &image, copy: self.copy, remove: false, machine: call.machine() };
         let bars = call.bars();
-        let made = Bundle::make(&self.dir, &source, &store, making, &options, &|event| bars.tell(event));
+        let made = Bundle::make(&self.dir, &source, &store, making, &options, &|event| bars.tell_new(event));
         let (_, warnings) = made.map_err(|error| error.within(&image))?;
         call.warn(&warnings);
         Ok(0)

@@ -117,7 +117,7 @@ impl Verb {
         let lock = runtime::lock(&dir)?;
         let making = Making { image: &image, copy: self.copy, remove: self.rm, machine: call.machine() };
         let bars = call.bars();
-        let made = Bundle::make(&dir, &source, &store, making, &options, &|event| bars.tell(event));
+        let made = Bundle::make(&dir, &source, &store, making, &options, &|event| bars.tell_new(event));
         let (bundle, warnings) = made.map_err(|error| error.within(&image))?;
         call.warn(&warnings);
         Ok((name, bundle, lock))

@@ -88,10 +88,12 @@ impl Store {
         let start = incoming.file.try_clone()?;
         incoming.file.seek(SeekFrom::Start(0))?;
         let rest: Box<dyn Read + Send> = if have < size { fetch(have)? } else { Box::new(std::io::empty()) };
-        let mut whole = start.take(have).chain(Kept { rest, incoming: &mut incoming });
-        let written = write(&mut whole);
+        let mut kept = Kept { rest, incoming: &mut incoming, broken: false };
+        let written = write(&mut start.take(have).chain(&mut kept));
+        let broken = kept.broken;
         match &written {
-            Err(error) if error.kind() == Kind::Mismatch => incoming.restart()?,
+            // What came over a connection that broke is right as far as one knows; what makes no sense never was.
+            Err(error) if !broken && matches!(error.kind(), Kind::Mismatch | Kind::Invalid) => incoming.restart()?,
             Err(error) if error.kind() != Kind::NeedsBase => {}
             _ => incoming.commit()?,
         }
@@ -158,11 +160,13 @@ impl Incoming<'_> {
 struct Kept<'i, 's> {
     rest: Box<dyn Read + Send>,
     incoming: &'i mut Incoming<'s>,
+    /// Reading has failed.
+    broken: bool,
 }
 
 impl Read for Kept<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.rest.read(buf)?;
+        let n = self.rest.read(buf).inspect_err(|_| self.broken = true)?;
         self.incoming.write_all(&buf[..n])?;
         Ok(n)
     }
