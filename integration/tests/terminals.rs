@@ -185,6 +185,29 @@ pub const TESTS: &[Test] = &[
             .facts();
         assert!(!facts.at("/env").to_string().contains("LISTEN"), "{}", facts.at("/env"));
     }),
+    test("descriptors: an activation is for the first process alone", &[], |t| {
+        let bundle = t.bundle().file("/socket", "x");
+        bundle.save();
+        let socket = bundle.rootfs().join("socket");
+        let activated = |args: &[&str]| {
+            let script = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<{}", socket.display());
+            let program = t.coracle().program().to_str().unwrap().to_owned();
+            let root = t.root().to_str().unwrap().to_owned();
+            let args = [&["-c", &script, "sh", &program, "--root", &root], args].concat();
+            t.tool("/bin/sh", &args).run()
+        };
+        let (path, id) = (bundle.path().to_str().unwrap(), bundle.id());
+        let facts = activated(&["run", "--bundle", path, &id]).facts();
+        for entry in ["LISTEN_FDS=1", "LISTEN_PID=1"] {
+            assert!(facts.at("/env").as_array().unwrap().contains(&json!(entry)), "{}", facts.at("/env"));
+        }
+        assert!(facts.at("/fds").to_string().contains("/socket"), "{}", facts.at("/fds"));
+        let mut container = bundle.args(&["/guest", "trap"]).start();
+        assert_eq!(container.line(), "ready");
+        let facts = activated(&["exec", container.id(), "/guest", "probe"]).facts();
+        assert!(!facts.at("/env").to_string().contains("LISTEN"), "{}", facts.at("/env"));
+        assert!(!facts.at("/fds").to_string().contains("/socket"), "{}", facts.at("/fds"));
+    }),
     test("descriptors: a pidfd of the first process", &[], |t| {
         let (mut agent, path) = agent(t, "pidfd");
         let mut container = t.bundle().args(&["/guest", "trap"]).create_with(&["--pidfd-socket", &path]);

@@ -29,6 +29,17 @@ impl Inherited {
     /// and returns how many the latter are.
     pub fn check(self, wanted: u32) -> Result<u32, Failure> {
         let listening = listen_fds();
+        self.check_after(listening, wanted)?;
+        Ok(listening)
+    }
+
+    /// Checks that the caller did hand over `wanted` descriptors; those of socket activation are the container's own
+    /// process's, if anybody's.
+    pub fn check_alone(self, wanted: u32) -> Result<(), Failure> {
+        self.check_after(0, wanted)
+    }
+
+    fn check_after(self, listening: u32, wanted: u32) -> Result<(), Failure> {
         if listening > self.0 {
             let missing = FIRST + self.0;
             return Err(Failure::new(format!("LISTEN_FDS is {listening}, but descriptor {missing} is not open")));
@@ -40,7 +51,7 @@ impl Inherited {
                 "unable to stat preserved-fd {found} (of {wanted}): descriptor {missing} is not open"
             )));
         }
-        Ok(listening)
+        Ok(())
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Exec {
     /// Send a pidfd of the program to whoever listens on this AF_UNIX socket
     #[arg(long, value_name = "SOCKET")]
     pidfd_socket: Option<PathBuf>,
-    /// Pass on N descriptors after the standard three and those of $LISTEN_FDS
+    /// Pass on N descriptors after the standard three
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     preserve_fds: u32,
     /// SELinux label of the program
@@ -87,6 +87,7 @@ impl Exec {
             let text = arg.clone().into_string();
             text.map_err(|arg| Failure::new(format!("{}: not UTF-8", arg.display())))
         };
+        call.inherited.check_alone(self.preserve_fds)?;
         let user = self.user.as_deref().map(str::parse::<UserSpec>).transpose();
         Ok(ExecOptions {
             process: path(&self.process)?,
@@ -105,7 +106,6 @@ impl Exec {
             pidfd_socket: path(&self.pidfd_socket)?,
             pid_file: path(&self.pid_file)?,
             preserve_fds: self.preserve_fds,
-            listen_fds: call.inherited.check(self.preserve_fds)?,
             ignore_paused: self.ignore_paused,
             cgroups: SubCgroup::parse_all(&self.cgroup).map_err(|error| Failure::new(error.to_string()))?,
         })

@@ -8,7 +8,7 @@ use coracle_plan::{CreateOptions as PlanOptions, Extras, Invalid};
 use oci_spec::runtime::{Process, Spec};
 
 use super::create::check_terminal;
-use super::groundwork::{listen_env, write_pid_file};
+use super::groundwork::write_pid_file;
 use super::run::attend;
 use crate::bundle;
 use crate::console::Terminal;
@@ -48,7 +48,6 @@ pub struct ExecOptions {
     pub pidfd_socket: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub preserve_fds: u32,
-    pub listen_fds: u32,
     /// Go on although the container is paused: the process then runs when it is resumed.
     pub ignore_paused: bool,
     /// Cgroups below the container's to put the process into, instead of that one itself.
@@ -86,8 +85,7 @@ pub fn exec(root: &Root, id: &ContainerId, opts: &ExecOptions) -> Result<i32> {
         console_socket: opts.console_socket.clone(),
         pidfd_socket: opts.pidfd_socket.clone(),
         no_new_keyring: state.no_new_keyring,
-        preserve_fds: opts.preserve_fds.saturating_add(opts.listen_fds),
-        extra_env: listen_env(opts.listen_fds),
+        preserve_fds: opts.preserve_fds,
         needs_cgroup_join: cgroup.needs_add(),
         extras: Extras { pidfd_receiver: None, ..state.extras()? },
         ..PlanOptions::default()
