@@ -146,6 +146,7 @@ mod tests {
         assert_eq!(mend.news(&invalid("/mounts/1")), None, "the same as its neighbour's");
         assert!(mend.mend(&invalid("/process/args")));
         assert_eq!(mend.config["process"]["args"], json!(["sh"]));
+        assert!(mend.mend(&invalid("/process")), "the default takes its place, once");
         assert!(!mend.mend(&invalid("/process")));
     }
 }
