@@ -127,7 +127,10 @@ fn parse(options: &[String]) -> Result<(MsFlags, String)> {
 fn shorten(data: &mut String) -> Option<PathBuf> {
     let lower = data.split(',').find_map(|option| option.strip_prefix("lowerdir="))?.to_owned();
     let layers: Vec<&Path> = lower.split(':').map(Path::new).collect();
-    let base = layers[0].ancestors().skip(1).find(|base| layers.iter().all(|layer| layer.starts_with(base)))?;
+    let base = layers[0]
+        .ancestors()
+        .skip(1)
+        .find(|base| base.is_absolute() && layers.iter().all(|layer| layer.starts_with(base)))?;
     let relative: Option<Vec<&str>> =
         layers.iter().map(|layer| layer.strip_prefix(base).ok()?.to_str().filter(|rest| !rest.is_empty())).collect();
     *data = data.replace(&format!("lowerdir={lower}"), &format!("lowerdir={}", relative?.join(":")));
