@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{FileType, OFlags, ResolveFlags, fstat};
 use rustix::io::Errno;
 
 use crate::convert::Accounts;
 use crate::error::{Context, Error, Result};
+use crate::scoped::open_scoped;
 
 /// The most bytes that are read of /etc/passwd or /etc/group (CVE-2026-47262).
 const LIMIT: u64 = 1 << 20;
@@ -24,8 +25,7 @@ pub fn read(root: impl AsFd) -> Result<Accounts> {
 /// The bytes of a regular file below `root`, which is `/` for its links (CVE-2024-9676); `None` if there is none. What
 /// is no regular file is never waited for.
 fn read_file(root: &impl AsFd, path: &str) -> Result<Option<Vec<u8>>> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let found = match openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+    let found = match open_scoped(root, path.as_bytes(), OFlags::PATH, ResolveFlags::IN_ROOT) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         found => found?,
     };

@@ -7,6 +7,8 @@ mod options;
 mod seccomp;
 mod user;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -145,16 +147,21 @@ fn arguments(image: &Configuration, options: &Options) -> Result<Vec<String>> {
 /// The image's variables with the caller's over them, each name once.
 fn environment(image: &Configuration, options: &Options) -> Result<Vec<String>> {
     let mut list: Vec<String> = Vec::new();
-    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    // An image may have very many.
+    let mut places: HashMap<String, usize> = HashMap::new();
     let term = options.terminal.then(|| "TERM=xterm".to_owned());
     let defaults = std::iter::once(PATH.to_owned()).chain(term);
     for entry in defaults.chain(image.config.env.iter().cloned()).chain(options.env.iter().cloned()) {
         if !entry.contains('=') || entry.starts_with('=') || entry.contains('\0') {
             return Err(Error::invalid(format!("environment variable {entry:?} is not NAME=VALUE")));
         }
-        match list.iter_mut().find(|known| name(known) == name(&entry)) {
-            Some(known) => *known = entry,
-            None => list.push(entry),
+        let name = entry.split('=').next().unwrap_or_default().to_owned();
+        match places.entry(name) {
+            Entry::Occupied(known) => list[*known.get()] = entry,
+            Entry::Vacant(place) => {
+                place.insert(list.len());
+                list.push(entry);
+            }
         }
     }
     Ok(list)

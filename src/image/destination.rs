@@ -6,11 +6,11 @@ mod layout;
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
 
-use crate::digest::{Digest, Verified};
+use crate::digest::Verified;
 use crate::error::{Context, Error, Result};
 use crate::manifest::Descriptor;
 use crate::name::Name;
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Progress, Told};
 use crate::reference::Reference;
 use crate::registry::{Access, Registry};
 use crate::source::Source;
@@ -69,24 +69,7 @@ fn blobs(source: &Source) -> Vec<&Descriptor> {
 fn verified<'a>(source: &'a Source, blob: &'a Descriptor, progress: Progress<'a>) -> Result<impl Read + 'a> {
     progress(Event::Begin { digest: &blob.digest, total: blob.size });
     let inner = source.content.open(blob, 0).context(|| format!("open blob {}", blob.digest))?;
-    Ok(Told { inner: Verified::new(inner, &blob.digest, blob.size), digest: &blob.digest, progress })
-}
-
-/// A reader that tells of what is read.
-struct Told<'a, R> {
-    inner: R,
-    digest: &'a Digest,
-    progress: Progress<'a>,
-}
-
-impl<R: Read> Read for Told<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        if n > 0 {
-            (self.progress)(Event::Bytes { digest: self.digest, count: n as u64 });
-        }
-        Ok(n)
-    }
+    Ok(Told::new(Verified::new(inner, &blob.digest, blob.size), &blob.digest, progress))
 }
 
 fn push(source: &Source, name: &Name, access: &Access, progress: Progress<'_>) -> Result<()> {

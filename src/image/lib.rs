@@ -31,6 +31,7 @@ pub mod progress;
 pub mod reference;
 pub mod registry;
 pub mod rootless;
+mod scoped;
 pub mod source;
 pub mod store;
 pub mod tar;

@@ -1,13 +1,14 @@
 //! A layer's bytes on their way: read, hashed and inflated by one thread, given to another that parses and writes.
 
 use std::io::{self, BufRead, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use crate::compression::expand;
 use crate::digest::{Digest, Hasher, Verified};
 use crate::error::{Error, Kind, Result};
-use crate::progress::{Event, Progress};
+use crate::progress::{Progress, Told};
 
 /// Expanded bytes travel in pieces of this many, of which so many may be on their way.
 const PIECE: usize = 256 << 10;
@@ -69,7 +70,8 @@ fn produce(
     full: &SyncSender<Result<Vec<u8>>>,
     used: &Receiver<Vec<u8>>,
 ) -> Result<()> {
-    let told = Told { inner: blob, digest: expected.digest, progress };
+    let compressed = AtomicU64::new(0);
+    let told = Told::new(Counted { inner: blob, count: &compressed }, expected.digest, progress);
     let mut expanded = expand(Verified::new(told, expected.digest, expected.size))?;
     let mut hasher = Hasher::new(expected.diff_id.algorithm());
     let mut total = 0;
@@ -89,7 +91,7 @@ fn produce(
         }
         hasher.update(&piece);
         total += length as u64;
-        within_limits(total, &expected)?;
+        within_limits(total, compressed.load(Ordering::Relaxed), expected.most)?;
         if full.send(Ok(piece)).is_err() {
             return Ok(());
         }
@@ -102,28 +104,28 @@ fn produce(
     Ok(())
 }
 
-fn within_limits(total: u64, expected: &Expected<'_>) -> Result<()> {
-    if let Some(most) = expected.most.filter(|&most| total > most) {
+/// `compressed` bytes have come so far: what size was announced is a stranger's word until the end.
+fn within_limits(total: u64, compressed: u64, most: Option<u64>) -> Result<()> {
+    if let Some(most) = most.filter(|&most| total > most) {
         return Err(Error::invalid(format!("the expanded layer is over the limit of {most} bytes")));
     }
-    if total > SUSPICIOUS && total / RATIO > expected.size {
-        let message = format!("{} compressed bytes expand to more than {total}", expected.size);
+    if total > SUSPICIOUS && total / RATIO > compressed {
+        let message = format!("{compressed} compressed bytes expand to more than {total}");
         return Err(Error::invalid(message));
     }
     Ok(())
 }
 
-/// Tells how far reading has come.
-struct Told<'a, R> {
+/// A reader that counts its bytes.
+struct Counted<'c, R> {
     inner: R,
-    digest: &'a Digest,
-    progress: Progress<'a>,
+    count: &'c AtomicU64,
 }
 
-impl<R: Read> Read for Told<'_, R> {
+impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
-        (self.progress)(Event::Bytes { digest: self.digest, count: n as u64 });
+        self.count.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 }
@@ -199,6 +201,13 @@ mod tests {
             pieces.take(take).read_to_end(&mut out)?;
             Ok(out)
         })
+    }
+
+    #[test]
+    fn a_bomb_is_known_by_what_came() {
+        assert!(within_limits(SUSPICIOUS, 1, None).is_ok());
+        assert!(within_limits(SUSPICIOUS + 1, 2 << 20, None).is_ok());
+        assert!(within_limits(SUSPICIOUS + 1, 1 << 20, None).unwrap_err().to_string().contains("expand"));
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, getxattr, open, openat2, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, getxattr, open, statat};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Escaped, Result};
+use crate::scoped::open_scoped;
 use crate::unpack::{is_whiteout, joined, opaque_attribute, split};
 
 /// An object of the upper directory.
@@ -123,9 +124,7 @@ fn is_mount_point(stat: &Stat, parent: &OwnedFd, name: &CString) -> Result<bool>
 
 /// Opens what is below `root` through no link.
 pub fn below(root: impl AsFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let path = if path.is_empty() { b"." } else { path };
-    openat2(root, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), resolve)
+    open_scoped(root, path, flags | OFlags::NOFOLLOW, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
 }
 
 /// The names in a directory, in order.

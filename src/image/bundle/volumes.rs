@@ -6,11 +6,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::convert::EmptyBind;
 use crate::error::{Context, Error, Result};
+use crate::scoped::open_scoped;
 
 /// Makes a directory each and copies what is below its destination in the root filesystem `root`.
 pub fn make(bundle: &Path, root: &OwnedFd, volumes: &[EmptyBind]) -> Result<()> {
@@ -27,9 +28,8 @@ pub fn make(bundle: &Path, root: &OwnedFd, volumes: &[EmptyBind]) -> Result<()> 
 }
 
 fn fill(root: &OwnedFd, volume: &EmptyBind, target: &Path) -> Result<()> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let from = match openat2(root, volume.destination.trim_start_matches('/'), flags, Mode::empty(), resolve) {
+    let path = volume.destination.trim_start_matches('/').as_bytes();
+    let from = match open_scoped(root, path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::IN_ROOT) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         from => from?,
     };

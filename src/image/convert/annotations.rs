@@ -7,12 +7,16 @@ use crate::configuration::Configuration;
 
 /// Prefixes of annotations that runtimes obey. From an image they would be its orders to the host (CVE-2026-53488).
 const CONTROL: &[&str] = &[
+    "cdi.k8s.io/",
     "com.github.containers.coracle.",
     "coracle.",
     "dev.gvisor.",
+    "io.containers.",
     "io.coracle.",
     "io.katacontainers.",
     "io.kubernetes.",
+    "io.podman.",
+    "krun.",
     "module.wasm.",
     "org.coracle.",
     "org.criu.",

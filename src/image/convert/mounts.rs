@@ -9,6 +9,9 @@ use super::{Machine, Options};
 use crate::configuration::Configuration;
 use crate::error::{Error, Result};
 
+/// More volumes than this no image has for a good reason: each is a directory and a mount.
+const VOLUMES: usize = 256;
+
 /// The network of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Network {
@@ -59,6 +62,7 @@ pub fn mounts(
         let options = list.iter_mut().filter_map(|mount| mount["options"].as_array_mut());
         options.for_each(|options| options.retain(|option| option != "gid=5"));
     }
+    let own = list.len();
     for name in &options.etc {
         list.push(bind(bundle.join(name), &format!("/etc/{name}"), ["bind".to_owned(), "rprivate".to_owned()]));
     }
@@ -81,6 +85,9 @@ pub fn mounts(
             Some(source) => list.push(bind(source.clone(), &destination, volume.options.iter().cloned())),
         }
     }
+    if image.config.volumes.len() > VOLUMES {
+        return Err(Error::invalid(format!("the image has more than {VOLUMES} volumes")));
+    }
     for volume in image.config.volumes.keys() {
         let destination = inside(volume)?;
         // The caller's own volume is what the image's stands for.
@@ -88,6 +95,9 @@ pub fn mounts(
             anonymous(list, destination);
         }
     }
+    // What is mounted above another would hide it.
+    let depth = |mount: &Value| mount["destination"].as_str().map_or(0, |path| path.matches('/').count());
+    list[own..].sort_by_key(depth);
     Ok(made)
 }
 

@@ -177,3 +177,17 @@ fn one_id_is_root_and_nobody_else() {
     let refused = convert(&image, &accounts(), &Options::default(), machine, Path::new("/bundle")).unwrap_err();
     assert!(refused.to_string().contains("/etc/subuid"), "{refused}");
 }
+
+#[test]
+fn a_volume_of_the_image_does_not_hide_what_the_caller_mounts_in_it() {
+    let config = with(|options| options.volumes = vec!["/conf:/data/conf".parse().unwrap()]);
+    let all = destinations(&config);
+    let place = |path: &str| all.iter().position(|destination| *destination == path).unwrap();
+    assert!(place("/data") < place("/data/conf"), "{all:?}");
+}
+
+#[test]
+fn an_image_may_not_ask_for_endless_volumes() {
+    let volumes: serde_json::Map<_, _> = (0..300).map(|n| (format!("/v{n}"), json!({}))).collect();
+    assert!(refused(|config| config["Volumes"] = json!(volumes)).contains("volumes"));
+}

@@ -5,11 +5,12 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open};
 
 use super::Content;
 use crate::error::{Context, Error, Result};
 use crate::manifest::{DOCUMENT_LIMIT, Descriptor, Document, Index};
+use crate::scoped::open_scoped;
 
 /// An open layout.
 pub struct Layout {
@@ -31,10 +32,9 @@ impl Layout {
 
     /// A regular file of the layout. Links may lead to other files of it, and no further.
     fn file(&self, path: &str) -> Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let opened = || -> Result<File> {
-            let file = openat2(&self.dir, path, flags, Mode::empty(), resolve)?;
+            let file = open_scoped(&self.dir, path.as_bytes(), flags, ResolveFlags::BENEATH)?;
             match FileType::from_raw_mode(fstat(&file)?.st_mode) {
                 FileType::RegularFile => Ok(File::from(file)),
                 _ => Err(Error::invalid("it is not a regular file")),

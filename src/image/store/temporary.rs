@@ -4,7 +4,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{Dir, FlockOperation, Mode, OFlags, RenameFlags, flock, mkdirat, openat, renameat_with};
+use rustix::fs::{
+    AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, mkdirat, openat, renameat_with, statat,
+};
 use rustix::io::Errno;
 
 use super::Store;
@@ -29,16 +31,36 @@ impl Store {
     pub(super) fn making(&self) -> Result<Making<'_>> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let made = || -> Result<Making<'_>> {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("temporary/{}.{count}{SUFFIX}", std::process::id());
-            // That of a process that had the same number is dead.
-            self.discard(&name)?;
-            mkdirat(&self.dir, &name, Mode::RWXU)?;
-            let dir = openat(&self.dir, &name, DIRECTORY, Mode::empty())?;
-            flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
-            Ok(Making { store: self, name, dir: Some(dir) })
+            loop {
+                let count = COUNT.fetch_add(1, Ordering::Relaxed);
+                let name = format!("temporary/{}.{count}{SUFFIX}", std::process::id());
+                match mkdirat(&self.dir, &name, Mode::RWXU) {
+                    // One who has the same number, maybe in another PID namespace, and maybe still at work.
+                    Err(Errno::EXIST) => continue,
+                    made => made?,
+                }
+                if let Some(dir) = self.locked(&name)? {
+                    return Ok(Making { store: self, name, dir: Some(dir) });
+                }
+            }
         };
         made().context(|| "make a temporary directory")
+    }
+
+    /// Opens and locks a directory in the making. None if somebody else has it or has taken it away.
+    fn locked(&self, name: &str) -> Result<Option<OwnedFd>> {
+        let locked = || -> rustix::io::Result<OwnedFd> {
+            let dir = openat(&self.dir, name, DIRECTORY, Mode::empty())?;
+            flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+            // It may have gone to the trash between the two.
+            let (own, there) = (fstat(&dir)?, statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW)?);
+            if own.st_ino == there.st_ino { Ok(dir) } else { Err(Errno::NOENT) }
+        };
+        match locked() {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Errno::NOENT | Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Removes what processes that are no more have begun.
@@ -48,11 +70,8 @@ impl Store {
                 continue;
             }
             let name = format!("temporary/{name}");
-            let Ok(dir) = openat(&self.dir, &name, DIRECTORY, Mode::empty()) else { continue };
-            match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => self.discard(&name)?,
-                Err(Errno::WOULDBLOCK) => {}
-                Err(errno) => return Err(errno.into()),
+            if let Some(_dir) = self.locked(&name)? {
+                self.discard(&name)?;
             }
         }
         Ok(())
@@ -142,5 +161,34 @@ impl Drop for Making<'_> {
             // What cannot be removed now is found by the next one.
             let _ = self.store.discard(&self.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_makes_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let mine = store.making().unwrap();
+        // As of a process with the same number in another PID namespace.
+        let (id, count) = (std::process::id(), mine.name.split('.').nth(1).unwrap().parse::<u64>().unwrap());
+        let others = (1..50).map(|more| format!("temporary/{id}.{}{SUFFIX}", count + more)).collect::<Vec<_>>();
+        let held: Vec<_> = others
+            .iter()
+            .map(|name| {
+                mkdirat(&store.dir, name, Mode::RWXU).unwrap();
+                store.locked(name).unwrap().unwrap()
+            })
+            .collect();
+        let next = store.making().unwrap();
+        assert!(!others.contains(&next.name));
+        store.discard_abandoned().unwrap();
+        assert!(others.iter().chain([&mine.name, &next.name]).all(|name| store.has(name).unwrap()));
+        drop(held);
+        store.discard_abandoned().unwrap();
+        assert!(!others.iter().any(|name| store.has(name).unwrap()));
     }
 }

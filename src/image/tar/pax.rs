@@ -35,9 +35,6 @@ impl Extended {
             (key, value, rest) = record(rest)?;
             found.take(key, value, limits)?;
         }
-        if found.xattrs.len() > limits.xattrs {
-            return Err(Error::invalid(format!("more than {} extended attributes", limits.xattrs)));
-        }
         Ok(found)
     }
 
@@ -88,8 +85,12 @@ impl Extended {
                 limits.xattr_value
             )));
         }
+        let full = self.xattrs.len() >= limits.xattrs;
         match self.xattrs.iter_mut().find(|(other, _)| *other == name) {
             Some((_, old)) => *old = value,
+            None if full => {
+                return Err(Error::invalid(format!("more than {} extended attributes", limits.xattrs)));
+            }
             None => self.xattrs.push((name, value)),
         }
         Ok(())

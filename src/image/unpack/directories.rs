@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{Mode as Permissions, OFlags, ResolveFlags, Stat, fstat, openat2};
+use rustix::fs::{OFlags, ResolveFlags, Stat, fstat};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, Dropped, remove_others};
 use super::{Mode, inode};
 use crate::error::{Context, Escaped, Result};
+use crate::scoped::open_scoped;
 
 /// What is known of a directory.
 #[derive(Debug)]
@@ -91,10 +92,7 @@ impl Directories {
                     Mode::Alone => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
                     Mode::Onto => ResolveFlags::IN_ROOT,
                 };
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let name = if path.is_empty() { b"." } else { path.as_slice() };
-                let opened = openat2(root, name, flags, Permissions::empty(), resolve | ResolveFlags::NO_MAGICLINKS);
-                let fd = match opened {
+                let fd = match open_scoped(root, &path, OFlags::RDONLY | OFlags::DIRECTORY, resolve) {
                     Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
                     fd => fd?,
                 };

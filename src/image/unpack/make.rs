@@ -130,30 +130,14 @@ impl Tree<'_> {
         if self.alone() && is_whiteout(&stat) {
             return Err(missing());
         }
-        let link = || linkat(&directory, target_name, &parent.fd, name, AtFlags::empty());
-        match link() {
-            Err(Errno::EXIST) => {
-                let cleared = self.clear(parent, name)?;
-                link()?;
-                Ok(cleared)
-            }
-            linked => Ok(linked.map(|()| Cleared::Nothing)?),
-        }
+        self.in_place(parent, name, || linkat(&directory, target_name, &parent.fd, name, AtFlags::empty()))
     }
 
     fn make_symlink(&mut self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<Cleared> {
         if entry.link.is_empty() {
             return Err(Error::invalid("a symbolic link to nothing"));
         }
-        let make = || symlinkat(entry.link.as_slice(), &parent.fd, name);
-        let cleared = match make() {
-            Err(Errno::EXIST) => {
-                let cleared = self.clear(parent, name)?;
-                make()?;
-                cleared
-            }
-            made => made.map(|()| Cleared::Nothing)?,
-        };
+        let cleared = self.in_place(parent, name, || symlinkat(entry.link.as_slice(), &parent.fd, name))?;
         let attributes = self.attributes(entry);
         self.attribute(parent, name, &attributes)?;
         Ok(cleared)
@@ -174,18 +158,9 @@ impl Tree<'_> {
             return self.clear(parent, name);
         }
         let attributes = self.attributes(entry);
-        let make = || {
-            let permissions = Mode::from_raw_mode(attributes.mode & 0o777);
-            mknodat(&parent.fd, name, kind, permissions, makedev(device.0, device.1))
-        };
-        let cleared = match make() {
-            Err(Errno::EXIST) => {
-                let cleared = self.clear(parent, name)?;
-                make()?;
-                cleared
-            }
-            made => made.map(|()| Cleared::Nothing)?,
-        };
+        let permissions = Mode::from_raw_mode(attributes.mode & 0o777);
+        let cleared =
+            self.in_place(parent, name, || mknodat(&parent.fd, name, kind, permissions, makedev(device.0, device.1)))?;
         self.attribute(parent, name, &attributes)?;
         chmodat(&parent.fd, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty()).context(|| "set mode")?;
         utimensat(&parent.fd, name, &attributes.times(), AtFlags::SYMLINK_NOFOLLOW)?;
@@ -198,6 +173,18 @@ impl Tree<'_> {
         chownat(&parent.fd, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).context(|| "set owner")?;
         set_on_link(parent.fd.as_fd(), name, &attributes.xattrs, &mut self.found.dropped)?;
         utimensat(&parent.fd, name, &attributes.times(), AtFlags::SYMLINK_NOFOLLOW).context(|| "set times")
+    }
+
+    /// Makes something under a name, instead of what has it.
+    fn in_place(&mut self, parent: &Parent, name: &[u8], make: impl Fn() -> rustix::io::Result<()>) -> Result<Cleared> {
+        match make() {
+            Err(Errno::EXIST) => {
+                let cleared = self.clear(parent, name)?;
+                make()?;
+                Ok(cleared)
+            }
+            made => Ok(made.map(|()| Cleared::Nothing)?),
+        }
     }
 
     /// Removes what has the name.

@@ -3,14 +3,14 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, getxattr, mkdirat, openat, openat2, readlinkat, statat,
-    unlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, getxattr, mkdirat, openat, readlinkat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::path::joined;
 use super::{Tree, needs_base};
 use crate::error::{Error, Escaped, Result};
+use crate::scoped::open_scoped;
 
 const PATH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// More links than the kernel follows in one path (path_resolution(7)).
@@ -58,8 +58,7 @@ impl Tree<'_> {
     pub fn look_up(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         let resolve =
             if self.alone() { ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS } else { ResolveFlags::IN_ROOT };
-        let path = if path.is_empty() { b"." } else { path };
-        openat2(&self.root, path, PATH, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS)
+        open_scoped(&self.root, path, PATH, resolve)
     }
 
     fn opened(&mut self, path: &[u8], fd: OwnedFd) -> Result<Parent> {
