@@ -10,6 +10,7 @@ mod gc;
 mod inspect;
 mod load;
 mod ls;
+mod origin;
 mod overrides;
 mod pull;
 mod push;
@@ -196,10 +197,10 @@ impl Wanted {
     }
 }
 
-/// Writes text to standard output. A reader that has gone away has seen enough.
-fn print(text: &str) -> Result<u8> {
+/// Writes to standard output. A reader that has gone away has seen enough.
+fn print(text: impl AsRef<[u8]>) -> Result<u8> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Error::from(error).within("write to standard output"))
         }
@@ -209,7 +210,7 @@ fn print(text: &str) -> Result<u8> {
 
 fn print_json(value: &impl Serialize) -> Result<u8> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::invalid(error.to_string()))?;
-    print(&format!("{text}\n"))
+    print(format!("{text}\n"))
 }
 
 /// Lines whose columns are below each other.

@@ -6,11 +6,10 @@ use clap::Parser;
 use coracle_image::bundle::{Bundle, Making};
 use coracle_image::error::{Error, Result};
 use coracle_image::reference::Reference;
-use coracle_image::source::Source;
 
-use super::access::Registries;
+use super::Call;
+use super::origin::Origin;
 use super::overrides::Overrides;
-use super::{Call, Wanted};
 
 /// Make a bundle of an image, for coracle run or another runtime
 ///
@@ -20,9 +19,7 @@ use super::{Call, Wanted};
 #[command(verbatim_doc_comment)]
 pub struct Verb {
     #[command(flatten)]
-    wanted: Wanted,
-    #[command(flatten)]
-    registries: Registries,
+    origin: Origin,
     #[command(flatten)]
     overrides: Overrides,
     /// Unpack a tree of its own instead of mounting shared layers
@@ -48,7 +45,7 @@ impl Verb {
             return Err(Error::invalid("an ordinary user cannot leave a mount behind: give --copy, or use run"));
         }
         let store = call.store()?;
-        let source = Source::open(&self.image, &self.wanted.platform(), &store, &self.registries.access())?;
+        let source = self.origin.open(&self.image, &store)?;
         let name = std::path::absolute(&self.dir)?.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.ok_or_else(|| Error::invalid(format!("{} has no name", self.dir.display())))?;
         let options = self.overrides.options(&name, &self.command, self.tty)?;

@@ -34,6 +34,6 @@ impl Verb {
         let about = About { author: self.author.clone(), message: self.message.clone(), changes: self.change.clone() };
         let digest =
             commit::commit(&bundle, &store, &self.name, &about).context(|| format!("commit {}", self.container))?;
-        print(&format!("{digest}\n"))
+        print(format!("{digest}\n"))
     }
 }

@@ -1,13 +1,11 @@
 //! `coracle-image diff`
 
-use std::io::Write;
-
 use clap::Parser;
 use coracle_image::diff::{self, ChangeKind};
 use coracle_image::error::{self, Error, Result};
 use serde_json::json;
 
-use super::{Call, print_json};
+use super::{Call, print, print_json};
 
 /// List what a container has changed of its image, as docker diff does
 #[derive(Debug, Parser)]
@@ -48,9 +46,6 @@ impl Verb {
             text.extend(&change.path);
             text.push(b'\n');
         }
-        match std::io::stdout().lock().write_all(&text) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::from(error)),
-            _ => Ok(0),
-        }
+        print(text)
     }
 }

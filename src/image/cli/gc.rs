@@ -23,7 +23,7 @@ impl Verb {
                 "bytes": freed.bytes}));
         }
         let (layers, blobs, bytes) = (freed.layers, freed.blobs, size::shown(freed.bytes));
-        print(&format!("removed {containers} containers, {layers} layers, {blobs} blobs ({bytes})\n"))
+        print(format!("removed {containers} containers, {layers} layers, {blobs} blobs ({bytes})\n"))
     }
 }
 

@@ -3,19 +3,16 @@
 use clap::Parser;
 use coracle_image::error::{Error, Result};
 use coracle_image::reference::Reference;
-use coracle_image::source::Source;
 use serde_json::{Value, json};
 
-use super::access::Registries;
-use super::{Call, Wanted, print, print_json};
+use super::origin::Origin;
+use super::{Call, print, print_json};
 
 /// Show the manifest and the configuration of an image, wherever it is
 #[derive(Debug, Parser)]
 pub struct Verb {
     #[command(flatten)]
-    wanted: Wanted,
-    #[command(flatten)]
-    registries: Registries,
+    origin: Origin,
     /// Write the manifest as it is, byte by byte
     #[arg(long)]
     raw: bool,
@@ -30,9 +27,9 @@ pub struct Verb {
 impl Verb {
     pub fn run(&self, call: &Call) -> Result<u8> {
         let store = call.store()?;
-        let source = Source::open(&self.image, &self.wanted.platform(), &store, &self.registries.access())?;
+        let source = self.origin.open(&self.image, &store)?;
         if self.raw {
-            return print(&String::from_utf8_lossy(&source.bytes));
+            return print(&source.bytes);
         }
         let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map_err(|e| Error::invalid(e.to_string()));
         print_json(&json!({

@@ -33,6 +33,6 @@ impl Verb {
         };
         let source = Source::open(&reference, &self.wanted.platform(), &store, &Access::default())?;
         let name = pull::pulled(&source, &reference, self.name.as_ref(), &store, call)?;
-        print(&format!("{name}\n"))
+        print(format!("{name}\n"))
     }
 }

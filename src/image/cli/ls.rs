@@ -55,11 +55,12 @@ impl Verb {
         let head = ["NAME", "DIGEST", "CREATED", "SIZE"].map(str::to_owned).to_vec();
         let row = |image: &Image| {
             let digest = image.digest.split(':').next_back().and_then(|hex| hex.get(..12)).unwrap_or_default();
-            let created = image.created.get(..10).unwrap_or_default();
+            // The image's word, which may be anything.
+            let created = image.created.get(..10).filter(|date| !date.contains(char::is_control)).unwrap_or_default();
             vec![image.name.clone(), digest.to_owned(), created.to_owned(), size::shown(image.size)]
         };
         let rows: Vec<_> = std::iter::once(head).chain(list.iter().map(row)).collect();
-        print(&table(&rows))
+        print(table(&rows))
     }
 
     fn containers(&self, call: &Call) -> Result<u8> {
@@ -79,7 +80,7 @@ impl Verb {
         let row =
             |container: &Container| vec![container.name.clone(), container.image.clone(), container.status.clone()];
         let rows: Vec<_> = std::iter::once(head).chain(list.iter().map(row)).collect();
-        print(&table(&rows))
+        print(table(&rows))
     }
 }
 

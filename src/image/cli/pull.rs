@@ -8,16 +8,14 @@ use coracle_image::reference::Reference;
 use coracle_image::source::Source;
 use coracle_image::store::Store;
 
-use super::access::Registries;
-use super::{Call, Wanted, print};
+use super::origin::Origin;
+use super::{Call, print};
 
 /// Take an image into the local store, unpacked and ready to run
 #[derive(Debug, Parser)]
 pub struct Verb {
     #[command(flatten)]
-    wanted: Wanted,
-    #[command(flatten)]
-    registries: Registries,
+    origin: Origin,
     /// Name in the local store [default: the image's own]
     #[arg(long, value_name = "NAME", value_parser = Name::given)]
     name: Option<Name>,
@@ -29,9 +27,9 @@ pub struct Verb {
 impl Verb {
     pub fn run(&self, call: &Call) -> Result<u8> {
         let store = call.store()?;
-        let source = Source::open(&self.image, &self.wanted.platform(), &store, &self.registries.access())?;
+        let source = self.origin.open(&self.image, &store)?;
         let name = pulled(&source, &self.image, self.name.as_ref(), &store, call)?;
-        print(&format!("{name}\n"))
+        print(format!("{name}\n"))
     }
 }
 

@@ -5,17 +5,15 @@ use coracle_image::error::Result;
 use coracle_image::name::Name;
 use coracle_image::reference::Reference;
 
-use super::access::Registries;
+use super::Call;
 use super::copy::copy;
-use super::{Call, Wanted};
+use super::origin::Origin;
 
 /// Copy an image of the local store to a registry, or to another place
 #[derive(Debug, Parser)]
 pub struct Verb {
     #[command(flatten)]
-    wanted: Wanted,
-    #[command(flatten)]
-    registries: Registries,
+    origin: Origin,
     /// The image
     #[arg(value_name = "IMAGE")]
     image: Reference,
@@ -30,6 +28,6 @@ impl Verb {
             Some(to) => to.clone(),
             None => Reference::Registry(self.image.to_string().parse::<Name>()?.tagged()),
         };
-        copy(&self.image, &to, &self.wanted, &self.registries, call)
+        copy(&self.image, &to, &self.origin, call)
     }
 }

@@ -35,6 +35,9 @@ impl Verb {
         let bundle = call.bundle(operand)?;
         let id = bundle.dir().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match runtime::status(call, &id).as_deref() {
+            None if runtime::is_starting(bundle.dir()) => {
+                return Err(Error::invalid(format!("container {id} is about to run")));
+            }
             None => (),
             Some("stopped") => runtime::delete(call, &id)?,
             Some(_) if self.force => runtime::delete(call, &id)?,

@@ -11,16 +11,15 @@ use coracle_image::bundle::{Bundle, Making};
 use coracle_image::error::{Context, Error, Kind, Result};
 use coracle_image::name::Name;
 use coracle_image::reference::Reference;
-use coracle_image::source::Source;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use rustix::mount::{MountPropagationFlags, mount_change};
 
-use super::access::Registries;
+use super::origin::Origin;
 use super::overrides::Overrides;
-use super::{Call, Wanted, gc, print, pull, runtime};
+use super::{Call, gc, print, pull, runtime};
 
 /// Make a container of an image and run it
 ///
@@ -29,9 +28,7 @@ use super::{Call, Wanted, gc, print, pull, runtime};
 #[command(verbatim_doc_comment)]
 pub struct Verb {
     #[command(flatten)]
-    wanted: Wanted,
-    #[command(flatten)]
-    registries: Registries,
+    origin: Origin,
     #[command(flatten)]
     overrides: Overrides,
     /// Give the container the standard input
@@ -80,7 +77,7 @@ impl Verb {
         self.streams(&mut command, &bundle)?;
         if self.detach {
             let status = command.status().context(|| "run the runtime")?;
-            return if status.success() { print(&format!("{name}\n")) } else { Ok(code(status)) };
+            return if status.success() { print(format!("{name}\n")) } else { Ok(code(status)) };
         }
         if self.rm {
             let status = wait(command);
@@ -98,9 +95,7 @@ impl Verb {
     /// Makes the bundle. The store is closed again: nobody waits for it while the container runs.
     fn make(&self, call: &Call) -> Result<(String, Bundle, File)> {
         let store = call.store()?;
-        let access = self.registries.access();
-        let platform = self.wanted.platform();
-        let source = Source::open(&self.image, &platform, &store, &access).map_err(|error| self.hint(error))?;
+        let source = self.origin.open(&self.image, &store).map_err(|error| self.hint(error))?;
         let image = match &self.image {
             Reference::Stored(text) => source.name.as_ref().map_or_else(|| text.clone(), ToString::to_string),
             reference => match source.name.clone().or_else(|| reference.default_name()) {
@@ -109,7 +104,7 @@ impl Verb {
             },
         };
         let name = self.name.clone().map_or_else(|| new_name(source.name.as_ref(), &image), Ok)?;
-        if name.is_empty() || name.starts_with(['.', '-']) || name.contains('/') {
+        if !is_name(&name) {
             return Err(Error::invalid(format!("invalid name of a container {name:?}")));
         }
         let options = self.overrides.options(&name, &self.command, self.tty)?;
@@ -173,6 +168,12 @@ fn own_mounts() -> Result<()> {
     mount_change("/", below).context(|| "keep mounts to ourselves")
 }
 
+/// What the runtime takes for an id, and is no option nor hidden.
+fn is_name(name: &str) -> bool {
+    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
+    !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(sound)
+}
+
 /// The last part of the image's name and a random number.
 fn new_name(name: Option<&Name>, image: &str) -> Result<String> {
     let path = name.map_or(image, Name::path);
@@ -181,7 +182,12 @@ fn new_name(name: Option<&Name>, image: &str) -> Result<String> {
     let mut random = [0; 3];
     std::io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut random)?;
     let [a, b, c] = random;
-    Ok(format!("{}-{a:02x}{b:02x}{c:02x}", last.trim_start_matches(['.', '-'])))
+    let last = match last.trim_start_matches(['.', '-']) {
+        // An archive without a name.
+        "" => "container",
+        last => last,
+    };
+    Ok(format!("{last}-{a:02x}{b:02x}{c:02x}"))
 }
 
 /// Runs the runtime to its end. Signals go to it, as it would get them without us between.
@@ -218,4 +224,20 @@ fn code(status: std::process::ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(125);
     u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_containers() {
+        for image in ["-", "debian:12", "oci:/x/-.y", "docker-archive:a b.tar"] {
+            let name = new_name(None, image).unwrap();
+            assert!(is_name(&name), "{image}: {name}");
+        }
+        for name in ["", ".", "..", "-x", "a/b", "a b", "a\n", "\u{e9}"] {
+            assert!(!is_name(name), "{name:?}");
+        }
+    }
 }

@@ -7,17 +7,15 @@ use clap::Parser;
 use coracle_image::error::{Error, Result};
 use coracle_image::reference::Reference;
 
-use super::access::Registries;
+use super::Call;
 use super::copy::copy;
-use super::{Call, Wanted};
+use super::origin::Origin;
 
 /// Write an image as an archive that docker load, podman load and coracle-image load read
 #[derive(Debug, Parser)]
 pub struct Verb {
     #[command(flatten)]
-    wanted: Wanted,
-    #[command(flatten)]
-    registries: Registries,
+    origin: Origin,
     /// Write to FILE instead of the standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -35,6 +33,6 @@ impl Verb {
             }
             None => Reference::Stream,
         };
-        copy(&self.image, &to, &self.wanted, &self.registries, call)
+        copy(&self.image, &to, &self.origin, call)
     }
 }

@@ -26,7 +26,9 @@ pub fn write_file(
 ) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", std::process::id()));
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // One that is there was left behind, or laid there by somebody who would keep it open.
+    let _ = std::fs::remove_file(&temporary);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = open(&temporary, flags, Mode::from_raw_mode(0o644)).map(File::from)?;
     let written = write(source, file, tag, name, progress).and_then(|()| Ok(std::fs::rename(&temporary, path)?));
     if written.is_err() {
