@@ -32,7 +32,7 @@ pub fn plausible(call: Sysno) -> &'static [Errno] {
         Sysno::memfd_create | Sysno::signalfd4 | Sysno::pidfd_open | Sysno::dup | Sysno::dup3 => &[EMFILE, ENOMEM],
         Sysno::accept4 | Sysno::bind | Sysno::listen => &[EMFILE, ENOMEM],
         Sysno::connect => &[ECONNREFUSED, EINTR],
-        Sysno::sendmsg | Sysno::sendto | Sysno::recvmsg | Sysno::recvfrom => &[ENOMEM, EINTR, ECONNRESET],
+        Sysno::sendmsg | Sysno::sendto | Sysno::recvmsg | Sysno::recvfrom => &[ENOMEM, EINTR],
         Sysno::poll | Sysno::ppoll | Sysno::epoll_wait | Sysno::epoll_pwait => &[EINTR, ENOMEM],
         Sysno::wait4 | Sysno::waitid => &[EINTR],
         Sysno::flock => &[EINTR, ENOLCK],

@@ -59,6 +59,9 @@ fn line(event: &Event<'_>) -> Result<ControlFlow<()>, Error> {
     match writeln!(out, "{json}").and_then(|()| out.flush()) {
         Ok(()) => Ok(ControlFlow::Continue(())),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
-        Err(error) => Err(failed(format!("write to standard output: {error}"))),
+        Err(error) => {
+            let errno = coracle_sys::Errno::from_raw(error.raw_os_error().unwrap_or_default());
+            Err(Error::system("write to standard output", errno))
+        }
     }
 }

@@ -195,11 +195,11 @@ impl<'a> Init<'a> {
     }
 
     fn find_executable(&mut self, candidates: &'a [std::ffi::CString]) -> Result<()> {
-        if let [only] = candidates {
-            executable(only)?;
-        }
-        let found = candidates.iter().find(|candidate| executable(candidate).is_ok());
-        self.executable = Some(found.ok_or(Errno::ENOENT)?.as_c_str());
+        let found = match candidates {
+            [only] => executable(only).map(|()| only)?,
+            several => several.iter().find(|candidate| executable(candidate).is_ok()).ok_or(Errno::ENOENT)?,
+        };
+        self.executable = Some(found.as_c_str());
         Ok(())
     }
 
