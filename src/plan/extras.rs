@@ -21,6 +21,13 @@ const PROGRAM: &str = "run.oci.seccomp_bpf_data";
 /// Containers that ask for a virtual machine or for WebAssembly must not run without.
 const HANDLER: &str = "run.oci.handler";
 
+/// Annotations of crun that the configuration has fields for, or that would load code into the runtime.
+const REFUSED: [(&str, &str); 3] = [
+    ("run.oci.seccomp.receiver", "not supported; linux.seccomp.listenerPath says where the listener goes"),
+    ("run.oci.seccomp.plugins", "no plugin is loaded; an agent at linux.seccomp.listenerPath can answer"),
+    ("run.oci.timens_offset", "not supported; linux.timeOffsets has the offsets"),
+];
+
 /// What all of them begin with.
 pub const PREFIX: &str = "run.oci.";
 
@@ -60,6 +67,9 @@ impl Extras {
         let path = |key: &str| get(key).filter(|path| !path.is_empty()).map(PathBuf::from);
         if let Some(handler) = get(HANDLER).filter(|handler| !handler.is_empty()) {
             return Err(invalid(HANDLER, format!("there is no handler {handler}")));
+        }
+        if let Some((key, problem)) = REFUSED.into_iter().find(|(key, _)| get(key).is_some()) {
+            return Err(invalid(key, problem));
         }
         let context = get(CONTEXT_TYPE).map(|name| {
             let known = CONTEXTS.into_iter().find(|known| *known == name);
@@ -107,7 +117,7 @@ mod tests {
         assert_eq!(of(&[(PROGRAM, "BgAAAAAA/38=")]).unwrap().seccomp_program.map(|bytes| bytes.len()), Some(8));
         assert_eq!(of(&[(HOOKS_STDOUT, "/log")]).unwrap().hooks_stdout, Some("/log".into()));
         let wrong = [(CONTEXT_TYPE, "content"), (PROGRAM, "BgAA"), (PROGRAM, "?"), (PROGRAM, ""), (HANDLER, "krun")];
-        for pair in wrong {
+        for pair in wrong.into_iter().chain(REFUSED) {
             assert!(of(&[pair]).is_err(), "{pair:?}");
         }
         assert!(KEYS.is_sorted() && KEYS.iter().all(|key| key.starts_with(PREFIX)));

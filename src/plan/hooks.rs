@@ -39,7 +39,8 @@ pub fn of(spec: &Spec, kind: HookKind) -> &[Hook] {
     list.as_deref().unwrap_or_default()
 }
 
-const ALL: [HookKind; 6] = [
+/// All kinds, in the order in which they run.
+pub const ALL: [HookKind; 6] = [
     HookKind::Prestart,
     HookKind::CreateRuntime,
     HookKind::CreateContainer,

@@ -154,15 +154,15 @@ pub struct Places<'a> {
     pub work: Option<i32>,
     pub log: &'a str,
     pub root: &'a Path,
-    /// The container's annotations.
-    pub annotations: &'a BTreeMap<String, String>,
+    /// CRIU's configuration file, where the container has one of its own.
+    pub config: Option<&'a str>,
     /// Mounts of the host's: on `checkpoint` where each is and its name in the images, on `restore` that name and where it
     /// comes from.
     pub mounts: &'a [(PathBuf, PathBuf)],
 }
 
 fn both(opts: &CriuOptions, places: &Places<'_>) -> Message {
-    let config = places.annotations.get("org.criu.config").map_or(CONFIG_FILE, String::as_str);
+    let config = places.config.unwrap_or(CONFIG_FILE);
     let mounts = places.mounts.iter().map(|(key, value)| pair(key.as_os_str(), value.as_os_str()));
     Message::default()
         .descriptor(field::IMAGES_DIR_FD, places.images)
@@ -328,15 +328,13 @@ mod tests {
 
     #[test]
     fn options_follow_the_annotation() {
-        let said = |annotations: &BTreeMap<String, String>| {
-            let places =
-                Places { images: 3, work: None, log: "x.log", root: Path::new("/r"), annotations, mounts: &[] };
+        let said = |config: Option<&str>| {
+            let places = Places { images: 3, work: None, log: "x.log", root: Path::new("/r"), config, mounts: &[] };
             let bytes = dump(&CriuOptions::default(), &places, &Dump::default()).as_bytes().to_vec();
             String::from_utf8_lossy(&bytes).into_owned()
         };
-        let annotation = |file: &str| BTreeMap::from([("org.criu.config".to_owned(), file.to_owned())]);
-        assert!(said(&BTreeMap::new()).contains("/etc/criu/runc.conf"));
-        assert!(said(&annotation("/my.conf")).contains("/my.conf"));
-        assert!(!said(&annotation("")).contains(".conf"));
+        assert!(said(None).contains("/etc/criu/runc.conf"));
+        assert!(said(Some("/my.conf")).contains("/my.conf"));
+        assert!(!said(Some("")).contains(".conf"));
     }
 }

@@ -81,9 +81,8 @@ pub fn checkpoint(root: &Root, id: &ContainerId, opts: &CheckpointOptions) -> Re
     shared.check()?;
     let mounts = if opts.pre_dump { Vec::new() } else { mounts(&shared, &state)? };
     let (images_fd, work_fd) = images.descriptors();
-    let annotations = &state.annotations;
-    let places =
-        Places { images: images_fd, work: work_fd, log: LOG, root: &state.rootfs, annotations, mounts: &mounts };
+    let config = state.criu_config();
+    let places = Places { images: images_fd, work: work_fd, log: LOG, root: &state.rootfs, config, mounts: &mounts };
     let freezer = options.cgroups.get("freezer").or_else(|| options.cgroups.get(""));
     let outside = streams::outside(state.init.pid);
     let told = Dump {

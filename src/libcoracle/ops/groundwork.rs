@@ -19,7 +19,7 @@ use crate::id::ContainerId;
 use crate::notify;
 use crate::rdt;
 use crate::store::process::Process as ProcessRecord;
-use crate::store::record::{Hooks, State, VERSION};
+use crate::store::record::{CRIU_CONFIG, Hooks, State, VERSION};
 use crate::store::{Claim, Root};
 use crate::timings::{span, timed};
 
@@ -99,7 +99,8 @@ fn claim(root: &Root, id: &ContainerId) -> Result<Claim> {
 /// An annotation for the runtime that came from somebody who may not give it orders.
 fn disobeyed(state: &State) -> Option<&str> {
     let mut keys = state.annotations.keys().map(String::as_str);
-    let orders = |key: &str| key.starts_with(extras::PREFIX) || key.starts_with("org.systemd.property.");
+    let orders =
+        |key: &str| key.starts_with(extras::PREFIX) || key.starts_with("org.systemd.property.") || key == CRIU_CONFIG;
     keys.find(|key| !state.obeys_annotations && orders(key))
 }
 

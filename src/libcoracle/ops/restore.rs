@@ -108,9 +108,9 @@ fn revive(work: &mut Groundwork<'_>, images: &Images, restore: &RestoreOptions) 
 
     let seen = images.seen_by(criu.pid())?;
     let (images_fd, work_fd) = seen.descriptors();
-    let annotations = &work.state.annotations;
+    let config = work.state.criu_config();
     let mounts = mounts(&shared, &work.state)?;
-    let places = Places { images: images_fd, work: work_fd, log: LOG, root: &root.0, annotations, mounts: &mounts };
+    let places = Places { images: images_fd, work: work_fd, log: LOG, root: &root.0, config, mounts: &mounts };
     let told = options::Restore {
         lsm_profile: restore.lsm_profile.as_deref(),
         lsm_mount_context: restore.lsm_mount_context.as_deref(),

@@ -60,7 +60,15 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
+/// The annotation that names a configuration file for CRIU.
+pub const CRIU_CONFIG: &str = "org.criu.config";
+
 impl State {
+    /// The configuration file its annotation names for CRIU, if it is obeyed: CRIU runs programs that are named there.
+    pub fn criu_config(&self) -> Option<&str> {
+        self.annotations.get(CRIU_CONFIG).filter(|_| self.obeys_annotations).map(String::as_str)
+    }
+
     /// What its annotations ask of the runtime, if they are obeyed.
     ///
     /// # Errors

@@ -130,18 +130,9 @@ fn resctrl(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-const KINDS: [HookKind; 6] = [
-    HookKind::Prestart,
-    HookKind::CreateRuntime,
-    HookKind::CreateContainer,
-    HookKind::StartContainer,
-    HookKind::Poststart,
-    HookKind::Poststop,
-];
-
 /// Whether the programs of the hooks are there: on the host, but for those that run in the container.
 fn all_hooks(case: &Case<'_>, findings: &mut Findings) {
-    for kind in KINDS {
+    for kind in hooks::ALL {
         for (i, hook) in hooks::of(case.spec, kind).iter().enumerate() {
             let path = hook.path();
             let refused = match kind {
