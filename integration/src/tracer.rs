@@ -5,12 +5,14 @@
 //! all of them when the called process has ended.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
@@ -50,9 +52,22 @@ pub enum Action {
 /// Where to do what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    pub process: usize,
-    pub nth: usize,
+    /// Where: in a run that takes another way, so that another call comes there, nothing is done.
+    pub at: Called,
     pub action: Action,
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Called { process, nth, call } = self.at;
+        write!(f, "process {process} call {nth} {call} ")?;
+        match self.action {
+            Action::Fail(errno) => write!(f, "fails with {:?}", Errno::from_raw(errno)),
+            Action::FailAfter(errno) => write!(f, "is made and fails with {:?}", Errno::from_raw(errno)),
+            Action::KillBefore => f.write_str("is not made, SIGKILL instead"),
+            Action::KillAfter => f.write_str("is the last one, SIGKILL after it"),
+        }
+    }
 }
 
 /// What became of a traced call.
@@ -256,9 +271,7 @@ impl Tracer {
         let here = Called { process: process.number, nth: process.calls, call };
         process.calls += 1;
         self.calls.push(here);
-        let Some(fault) = self.fault.filter(|fault| (fault.process, fault.nth) == (here.process, here.nth)) else {
-            return;
-        };
+        let Some(fault) = self.fault.filter(|fault| fault.at == here) else { return };
         self.hit = Some(call);
         match fault.action {
             Action::Fail(errno) => {

@@ -1,7 +1,8 @@
 //! Every system call of every verb fails once with each error it can return, and is the last of its process once:
 //! nothing may leak, the truth must be told, and the verb must succeed the next time.
 //!
-//! By default a sample, drawn anew each time; `FAULTS=all` tries every one, `FAULTS=N` for N seconds a verb.
+//! By default a sample, the same each time; `FAULTS=all` tries every one, `FAULTS=N` for N seconds a verb.
+//! `FAULTS_SEED=N` draws another sample, `FAULTS_SEED=random` a new one each time. `FAULTS_TELL=1` names each before it is tried.
 
 mod errnos;
 mod trial;
@@ -36,10 +37,19 @@ fn budget() -> Duration {
     }
 }
 
-/// Numbers below `size`, each once, in an order that differs from run to run.
-fn shuffled(size: usize) -> impl Iterator<Item = usize> {
-    let seed =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.subsec_nanos() as usize);
+/// What the order of the faults follows from.
+fn seed() -> usize {
+    match std::env::var("FAULTS_SEED").as_deref() {
+        Ok("random") => {
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.subsec_micros() as usize)
+        }
+        Ok(number) => number.parse().expect("FAULTS_SEED is a number or `random`"),
+        Err(_) => 1,
+    }
+}
+
+/// Numbers below `size`, each once, in the order that belongs to the seed.
+fn shuffled(size: usize, seed: usize) -> impl Iterator<Item = usize> {
     let stride = [7919, 6311, 5003, 104_729].into_iter().find(|prime| !size.is_multiple_of(*prime)).unwrap_or(1);
     (0..size).map(move |index| (seed + index * stride) % size)
 }
@@ -55,13 +65,14 @@ fn perform(t: &Context, name: &str) {
     assert!(plain.code == 0, "without a fault: {}", plain.text);
     subject.delete().unwrap();
     let faults = trial::faults(&plain.calls);
+    let seed = seed();
     let (end, mut tally) = (Instant::now() + budget(), Tally::default());
-    for index in shuffled(faults.len()) {
+    for index in shuffled(faults.len(), seed) {
         if Instant::now() > end {
             break;
         }
-        let (called, fault) = faults[index];
-        let place = format!("{name}: process {} call {} {} {:?}", fault.process, fault.nth, called.call, fault.action);
+        let fault = faults[index];
+        let place = format!("{name}: {fault}");
         if std::env::var_os("FAULTS_TELL").is_some() {
             println!("{place}");
         }
@@ -74,13 +85,13 @@ fn perform(t: &Context, name: &str) {
             Outcome::Violated(text) => tally.violated.push(format!("{place}: {text}")),
         }
     }
-    report(name, plain.calls.len(), faults.len(), &tally);
+    report(name, seed, (plain.calls.len(), faults.len()), &tally);
 }
 
-fn report(name: &str, calls: usize, faults: usize, tally: &Tally) {
+fn report(name: &str, seed: usize, (calls, faults): (usize, usize), tally: &Tally) {
     let Tally { tried, survived, failed, missed, unnamed, violated } = tally;
     println!(
-        "faults {name}: {calls} calls, {faults} faults, {tried} tried: {survived} survived, {failed} failed cleanly, \
+        "faults {name}: {calls} calls, {faults} faults, {tried} tried (seed {seed}): {survived} survived, {failed} failed cleanly, \
          {missed} missed, {} without the error's name, {} violations",
         unnamed.len(),
         violated.len()

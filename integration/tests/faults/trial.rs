@@ -24,13 +24,13 @@ pub enum Outcome {
 }
 
 /// Every fault there is for the calls that were recorded.
-pub fn faults(calls: &[Called]) -> Vec<(Called, Fault)> {
+pub fn faults(calls: &[Called]) -> Vec<Fault> {
     let mut list = Vec::new();
     for called in calls {
         let fail = if errnos::acts_anyway(called.call) { Action::FailAfter } else { Action::Fail };
         let errors = errnos::plausible(called.call).iter().map(|errno| fail(*errno as i32));
         for action in errors.chain([Action::KillBefore, Action::KillAfter]) {
-            list.push((*called, Fault { process: called.process, nth: called.nth, action }));
+            list.push(Fault { at: *called, action });
         }
     }
     list
@@ -122,7 +122,7 @@ fn excused(fault: Fault, result: &Trace) -> bool {
         Some(Sysno::brk | Sysno::mmap | Sysno::mremap) => true,
         Some(Sysno::close) => result.text.contains("closedir"),
         // The child's end of the channel itself.
-        Some(Sysno::accept4 | Sysno::recvmsg | Sysno::sendmsg) => fault.process > 0,
+        Some(Sysno::accept4 | Sysno::recvmsg | Sysno::sendmsg) => fault.at.process > 0,
         _ => false,
     }
 }
