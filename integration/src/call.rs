@@ -100,6 +100,14 @@ impl Call {
         self
     }
 
+    /// Has another program, with these arguments before its own, run the program.
+    pub fn through(mut self, program: &Path, args: &[&str]) -> Call {
+        let own = std::mem::replace(&mut self.program, program.into()).into_os_string();
+        let before = args.iter().map(OsString::from).chain([own]);
+        self.args.splice(0..0, before);
+        self
+    }
+
     /// Runs it to its end.
     #[track_caller]
     pub fn run(self) -> Output {

@@ -23,6 +23,22 @@ impl Cgroup {
         is_v2(Path::new(MOUNT))
     }
 
+    /// The controllers the host has, by version: `v1:blkio,cpu…` and then those of v2, `v2:` alone where that is all.
+    pub fn controllers() -> String {
+        let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let names = text.lines().filter_map(|line| line.split(':').nth(1)).filter(|names| !names.is_empty());
+        let mut v1: Vec<&str> = names.collect();
+        v1.sort_unstable();
+        if Cgroup::is_v2() { Cgroup::unified_controllers() } else { format!("v1:{}", v1.join(",")) }
+    }
+
+    /// Those of the v2 tree.
+    pub fn unified_controllers() -> String {
+        let lists = [format!("{MOUNT}/cgroup.controllers"), format!("{MOUNT}/unified/cgroup.controllers")];
+        let text = lists.iter().find_map(|list| fs::read_to_string(list).ok()).unwrap_or_default();
+        format!("v2:{}", text.split_whitespace().collect::<Vec<_>>().join(","))
+    }
+
     /// The one that process `pid` is in now. It may be asked for when the process is gone.
     #[track_caller]
     pub fn of(pid: i32) -> Cgroup {

@@ -32,6 +32,14 @@ impl Container {
         Container { id: id.into(), coracle: coracle.clone(), running: None, pid: None, others: RefCell::default() }
     }
 
+    /// The one of that id, which somebody else has made.
+    #[track_caller]
+    pub fn known(coracle: &Coracle, id: &str) -> Container {
+        let mut container = Container::named(coracle, id);
+        container.pid = container.state()["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        container
+    }
+
     /// Waits for the verb that makes it and keeps its streams, which the container inherited.
     #[track_caller]
     pub fn attach(&mut self, mut running: Running) -> Output {

@@ -120,6 +120,11 @@ pub mod need {
         met(count > more_than, format!("only {count} processors"))
     }
 
+    /// The runtime under test is coracle.
+    pub fn coracle(context: &crate::Context) -> Result<(), String> {
+        met(context.version().starts_with("coracle"), format!("about coracle, not {}", context.version()))
+    }
+
     /// The runtime under test accepts a verb.
     pub fn verb(context: &crate::Context, verb: &str) -> Result<(), String> {
         let help = context.coracle().bare().arg("--help").run();

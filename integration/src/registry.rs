@@ -46,6 +46,7 @@ pub struct Context {
     pub(crate) name: &'static str,
     pub(crate) directory: PathBuf,
     pub(crate) guest: PathBuf,
+    pub(crate) floor: PathBuf,
     pub(crate) program: PathBuf,
     pub(crate) version: String,
     pub(crate) token: String,
@@ -95,6 +96,11 @@ impl Context {
     /// The guest program on the host.
     pub fn guest(&self) -> &Path {
         &self.guest
+    }
+
+    /// The program that does a container's kernel work without a runtime (integration/floor).
+    pub fn floor(&self) -> &Path {
+        &self.floor
     }
 
     /// A call of a word of the guest program on the host.

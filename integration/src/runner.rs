@@ -36,6 +36,7 @@ enum Outcome {
 struct Run {
     program: PathBuf,
     guest: PathBuf,
+    floor: PathBuf,
     version: String,
     directory: PathBuf,
     token: String,
@@ -110,7 +111,8 @@ impl Run {
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let guest = directory.join("guest");
         fs::copy(profile.join("guest"), &guest).expect("copy the guest program, built by cargo build -p guest");
-        Run { program, guest, version, directory, token }
+        let floor = profile.join("floor");
+        Run { program, guest, floor, version, directory, token }
     }
 
     fn context(&self, test: &Test, number: usize) -> Context {
@@ -120,6 +122,7 @@ impl Run {
             name: test.name,
             directory,
             guest: self.guest.clone(),
+            floor: self.floor.clone(),
             program: self.program.clone(),
             version: self.version.clone(),
             token: format!("{}-{number}", self.token),
@@ -141,7 +144,7 @@ fn build(profile: &Path, coracle: bool) {
     };
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--quiet", "--package", "guest"])
+        .args(["build", "--quiet", "--package", "guest", "--package", "floor"])
         .args(coracle.then_some(["--package", "coracle"]).iter().flatten());
     command.args(profile.ends_with("release").then_some("--release")).env("CARGO_TARGET_DIR", target);
     assert!(command.status().unwrap().success(), "cargo build failed");

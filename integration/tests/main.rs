@@ -6,6 +6,7 @@ mod annotations;
 mod apparmor;
 mod bad_bundles;
 mod binds;
+mod budgets;
 mod capabilities;
 mod cgroups;
 mod check;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         notify::TESTS,
         features::TESTS,
         timings::TESTS,
+        budgets::TESTS,
         bad_bundles::TESTS,
         check::TESTS,
         readme::TESTS,
