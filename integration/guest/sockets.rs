@@ -1,8 +1,9 @@
 //! The listening side of the protocols that hand over a descriptor: console socket, pidfd socket, seccomp listener.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ fn tell(line: &impl std::fmt::Display) -> io::Result<()> {
 fn receive(args: &[String]) -> io::Result<Message> {
     let path = args.first().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "no socket"))?;
     let listener = UnixListener::bind(path)?;
+    // For callers who are not this user.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
     tell(&"listening")?;
     let (stream, _) = listener.accept()?;
     let mut buffer = vec![0u8; 65536];

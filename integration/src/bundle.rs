@@ -1,7 +1,7 @@
 //! A bundle: the default configuration, a patch, and a root file system with nothing but the guest in it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -87,6 +87,26 @@ impl Bundle {
     pub fn with(mut self, coracle: Coracle) -> Bundle {
         self.coracle = coracle;
         self
+    }
+
+    /// What `spec --rootless` makes of it, for a user who is among the host's ids of `maps`, and who owns it.
+    pub fn rootless(self, user: u32, maps: &Value) -> Bundle {
+        for path in [self.path.clone(), self.rootfs()] {
+            chown(path, Some(user), Some(user)).unwrap();
+        }
+        self.without_namespace("network")
+            .namespace(json!({"type": "user"}))
+            .patch(json!({"linux": {"uidMappings": maps, "gidMappings": maps, "resources": null}}))
+            .edit(|config| {
+                for mount in config["mounts"].as_array_mut().unwrap() {
+                    if mount["destination"] == "/sys" {
+                        *mount = json!({"destination": "/sys", "type": "none", "source": "/sys",
+                            "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]});
+                    } else if let Some(options) = mount["options"].as_array_mut() {
+                        options.retain(|option| option != "gid=5");
+                    }
+                }
+            })
     }
 
     /// Writes a file in the root file system.

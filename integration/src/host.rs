@@ -33,6 +33,16 @@ pub mod need {
         met(nix::unistd::geteuid().is_root(), "needs root")
     }
 
+    /// Root calls, for this is beyond an ordinary user, whatever the runtime.
+    pub fn privilege(context: &crate::Context, what: &str) -> Result<(), String> {
+        met(context.caller().is_none(), format!("an ordinary user cannot {what}"))
+    }
+
+    /// Containers have cgroups of their own, which an ordinary user's only have by a service manager.
+    pub fn own_cgroup(context: &crate::Context) -> Result<(), String> {
+        met(context.caller().is_none_or(crate::Ordinary::has_cgroups), "the caller has no cgroups")
+    }
+
     /// A program is installed.
     pub fn program(path: &str) -> Result<(), String> {
         met(there(path), format!("{path} is not installed"))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::bundle::Bundle;
 use crate::call::Call;
+use crate::ordinary::Ordinary;
 use crate::runtime::Coracle;
 
 /// A named test with the numbers of the requirements it covers (data/spec-numbers.tsv).
@@ -17,11 +18,12 @@ pub struct Test {
     pub(crate) body: fn(&Context),
     pub(crate) known: &'static [(&'static str, &'static str)],
     pub(crate) limit: Duration,
+    pub(crate) caller: Option<Ordinary>,
 }
 
 /// Registers a test.
 pub const fn test(name: &'static str, covers: &'static [u16], body: fn(&Context)) -> Test {
-    Test { name, covers, body, known: &[], limit: Duration::from_secs(120) }
+    Test { name, covers, body, known: &[], limit: Duration::from_secs(120), caller: None }
 }
 
 impl Test {
@@ -29,6 +31,14 @@ impl Test {
     #[must_use]
     pub const fn limit(mut self, limit: Duration) -> Test {
         self.limit = limit;
+        self
+    }
+
+    /// The same test with an ordinary user for the caller: the default bundle is that user's.
+    #[must_use]
+    pub fn called_by(mut self, caller: Ordinary) -> Test {
+        self.name = Box::leak(format!("{}{}", caller.title(), self.name).into_boxed_str());
+        self.caller = Some(caller);
         self
     }
 
@@ -51,6 +61,7 @@ pub struct Context {
     pub(crate) version: String,
     pub(crate) token: String,
     pub(crate) count: Cell<u32>,
+    pub(crate) caller: Option<Ordinary>,
 }
 
 impl Context {
@@ -75,7 +86,11 @@ impl Context {
     }
 
     fn runtime(&self, program: &Path) -> Coracle {
-        Coracle::new(program, &self.guest, &self.root(), &self.directory)
+        let coracle = Coracle::new(program, &self.guest, &self.root(), &self.directory);
+        match self.caller {
+            Some(caller) => caller.calls(coracle, &self.directory),
+            None => coracle,
+        }
     }
 
     /// The state directory of this test, empty when it ends.
@@ -86,6 +101,11 @@ impl Context {
     /// A path in the directory of this test.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// Who calls, where it is not root.
+    pub fn caller(&self) -> Option<Ordinary> {
+        self.caller
     }
 
     /// Part of the name of everything this test makes.
@@ -124,6 +144,10 @@ impl Context {
         let name = self.unique();
         let path = self.directory.join(&name);
         fs::create_dir(&path).unwrap();
-        Bundle::new(&path, &self.guest, self.coracle(), &name)
+        let bundle = Bundle::new(&path, &self.guest, self.coracle(), &name);
+        match self.caller {
+            Some(caller) => caller.bundle(bundle),
+            None => bundle,
+        }
     }
 }

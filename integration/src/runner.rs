@@ -16,6 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::host::Skip;
 use crate::leaks::{self, Snapshot};
+use crate::ordinary::Ordinary;
 use crate::registry::{Context, Test};
 use crate::{coverage, options};
 use options::Options;
@@ -66,6 +67,9 @@ pub fn main(tests: &[Test], after: fn() -> Vec<String>) -> ExitCode {
     let before = Snapshot::take(&run.token);
     let outcomes = perform(&run, chosen.iter().copied().collect(), options.threads);
     let mut wrong = if options.is_all() { after() } else { Vec::new() };
+    if chosen.iter().any(|test| matches!(test.caller, Some(Ordinary::Managed))) {
+        Ordinary::Managed.logs_out();
+    }
     leaks::reap();
     wrong.extend(Snapshot::take(&run.token).since(&before).into_iter().map(|leak| format!("left behind: {leak}")));
     run.remove();
@@ -118,6 +122,9 @@ impl Run {
     fn context(&self, test: &Test, number: usize) -> Context {
         let directory = self.directory.join(format!("{number}"));
         fs::create_dir_all(directory.join("tmp")).unwrap();
+        if let Some(caller) = test.caller {
+            caller.owns(&directory);
+        }
         Context {
             name: test.name,
             directory,
@@ -127,6 +134,7 @@ impl Run {
             version: self.version.clone(),
             token: format!("{}-{number}", self.token),
             count: Cell::new(0),
+            caller: test.caller,
         }
     }
 
@@ -188,6 +196,9 @@ fn limited(run: &Arc<Run>, test: Test, number: usize) -> Outcome {
 fn single(run: &Run, test: &Test, number: usize) -> Outcome {
     let context = run.context(test, number);
     let result = catch_unwind(AssertUnwindSafe(|| {
+        if let Some(caller) = test.caller {
+            caller.logs_in(&context);
+        }
         (test.body)(&context);
         left(&context.root());
         left(&context.path("tmp"));

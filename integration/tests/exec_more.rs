@@ -36,6 +36,7 @@ fn comparable(t: &Context, peer: Option<&str>, patch: &Value, options: &[&str]) 
 pub const TESTS: &[Test] = &[
     test("exec: the same facts as of another runtime", &[], |t| {
         requires!(need::program("/usr/sbin/runc"));
+        requires!(need::privilege(t, "set groups with runc"));
         let plain = json!({});
         let other = json!({"process": {"user": {"uid": 5, "gid": 6, "additionalGids": [7], "umask": 0o27}, "noNewPrivileges": false,
             "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 200, "hard": 200}], "oomScoreAdj": 100, "cwd": "/tmp",
@@ -64,6 +65,7 @@ pub const TESTS: &[Test] = &[
     test("exec: a cgroup below the container's", &[], |t| {
         requires!(need::v1("pids"));
         requires!(need::v1("cpu"));
+        requires!(need::own_cgroup(t));
         let container = running(t.bundle());
         let (pids, cpu) = (cgroup(container.pid(), "pids"), cgroup(container.pid(), "cpu"));
         fs::create_dir(pids.join("sub")).unwrap();
@@ -84,6 +86,7 @@ pub const TESTS: &[Test] = &[
     .known(&[("runc 1.1", "joins by path and says other words")]),
     test("exec: a cgroup below the container's in a v2 tree", &[], |t| {
         requires!(need::unified());
+        requires!(need::privilege(t, "mount a tree of cgroups"));
         let bundle = t.bundle().with(t.coracle().v2()).patch(json!({"linux": {"resources": null}}));
         let container = running(bundle);
         let text = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
@@ -246,6 +249,7 @@ pub const TESTS: &[Test] = &[
         assert!(!name.contains(container.id()), "{name}");
     }),
     test("exec: a container in the host's pid namespace, and one without mounts of its own", &[], |t| {
+        requires!(need::privilege(t, "mount procfs of the host's processes"));
         let container = running(t.bundle().without_namespace("pid"));
         container.exec(["/guest", "exit", "3"]).code(3);
         let container = running(t.bundle().namespace(json!({"type": "user"})).patch(json!({"linux": {

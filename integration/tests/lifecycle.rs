@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use integration::{Container, Context, Test, test};
+use integration::{Container, Context, Test, need, requires, test};
 use serde_json::{Value, json};
 
 /// Name and status of what `list` shows.
@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
         t.bundle().args(&["/guest", "exit", "255"]).run().code(255);
     }),
     test("lifecycle: a killed program gives 128 and the signal", &[239], |t| {
+        requires!(need::privilege(t, "mount procfs of the host's processes"));
         let bundle = t.bundle().without_namespace("pid").args(&["/guest", "kill-self", "9"]);
         bundle.run().code(137);
     }),

@@ -53,7 +53,7 @@ mod update;
 
 use std::process::ExitCode;
 
-use integration::Test;
+use integration::{Ordinary, Test};
 
 fn main() -> ExitCode {
     let topics: &[&[Test]] = &[
@@ -106,6 +106,10 @@ fn main() -> ExitCode {
         stress::TESTS,
     ];
     let mut tests = topics.concat();
+    for caller in [Ordinary::Nobody, Ordinary::Managed] {
+        let topics = [lifecycle::TESTS, exec::TESTS, exec_more::TESTS].into_iter().flatten();
+        tests.extend(topics.map(|test| test.called_by(caller)));
+    }
     tests.extend(differential::tests());
     integration::main(&tests, differential::unused)
 }

@@ -24,24 +24,7 @@ fn bundle(t: &Context, maps: &Value) -> Bundle {
 
 /// The same of that user, who must be among the host's ids of `maps`.
 pub fn bundle_of(t: &Context, user: u32, maps: &Value) -> Bundle {
-    let bundle = t
-        .bundle()
-        .without_namespace("network")
-        .namespace(json!({"type": "user"}))
-        .patch(json!({"linux": {"uidMappings": maps, "gidMappings": maps, "resources": null}}))
-        .edit(|config| {
-            for mount in config["mounts"].as_array_mut().unwrap() {
-                if mount["destination"] == "/sys" {
-                    *mount = json!({"destination": "/sys", "type": "none", "source": "/sys",
-                        "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]});
-                } else if let Some(options) = mount["options"].as_array_mut() {
-                    options.retain(|option| option != "gid=5");
-                }
-            }
-        });
-    for path in [bundle.path().to_owned(), bundle.rootfs()] {
-        chown(&path, Some(user), Some(user)).unwrap();
-    }
+    let bundle = t.bundle().rootless(user, maps);
     fs::create_dir_all(t.root()).unwrap();
     chown(t.root(), Some(user), Some(user)).unwrap();
     let coracle = bundle.coracle().clone();

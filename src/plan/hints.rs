@@ -7,11 +7,14 @@ use crate::step::Step;
 /// What to try when `step` failed with `errno`.
 pub fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
     match (step, errno) {
-        (Step::MountFs(mount), Errno::EPERM) if mount.fstype.as_c_str() == c"proc" => {
-            Some("the host's /proc is partly covered by other mounts; is coracle itself in a container?")
-        }
+        (Step::MountFs(mount), Errno::EPERM) if mount.fstype.as_c_str() == c"proc" => Some(
+            "in a user namespace procfs takes a pid namespace of its own, and a host whose /proc is not partly covered, as in a container",
+        ),
         (Step::MountFs(mount), Errno::ELOOP | Errno::ENOTDIR) if mount.target.no_symlinks => {
             Some("proc and sysfs must be mounted on an ordinary directory, with no symbolic link on the way")
+        }
+        (Step::JoinAll { .. }, Errno::EPERM) => {
+            Some("nobody but root can enter a container that is created and not started: start it first")
         }
         (Step::Join { .. }, Errno::EPERM) => {
             Some("without privilege a namespace is joined together with the user namespace that owns it")

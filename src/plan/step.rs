@@ -230,7 +230,13 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Sync(point) => write!(f, "-- {point:?} --"),
-            Step::JoinAll { slot, flags } => write!(f, "join namespaces {flags:#x} of the container ({slot})"),
+            Step::JoinAll { slot, flags } => {
+                f.write_str("join the container's namespaces")?;
+                for kind in Kind::ALL.iter().filter(|kind| flags & kind.flag() != 0) {
+                    write!(f, " {}", kind.file())?;
+                }
+                write!(f, " ({slot})")
+            }
             Step::Join { slot, kind } => write!(f, "join {kind} namespace ({slot})"),
             Step::Unshare(kind) => write!(f, "unshare {kind} namespace"),
             Step::TimeOffsets { text, .. } => {
