@@ -71,13 +71,19 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// An image whose lowest layer has the guest and little else, and which runs its probe.
-    pub fn new(t: &Context, name: &str) -> Layout {
+    /// An image without layers.
+    pub fn empty(t: &Context, name: &str) -> Layout {
         let path = t.path(name);
         fs::create_dir_all(path.join("blobs/sha256")).unwrap();
-        let config =
+        Layout { path, layers: Vec::new(), diff_ids: Vec::new(), config: json!({"Env": ["PATH=/bin"]}) }
+    }
+
+    /// An image whose lowest layer has the guest and little else, and which runs its probe.
+    pub fn new(t: &Context, name: &str) -> Layout {
+        let mut layout = Layout::empty(t, name);
+        layout.config =
             json!({"Cmd": ["/guest", "probe"], "Env": ["PATH=/bin", "FROM=image"], "WorkingDir": "/home/user"});
-        Layout { path, layers: Vec::new(), diff_ids: Vec::new(), config }.layer(|dir| {
+        layout.layer(|dir| {
             for name in ["proc", "dev", "sys", "tmp", "etc", "bin", "home/user", "data"] {
                 fs::create_dir_all(dir.join(name)).unwrap();
             }
@@ -115,19 +121,51 @@ impl Layout {
 
     /// Writes configuration, manifest and index: the image as coracle-image takes it.
     pub fn save(self, name: &str) -> String {
-        let config = json!({"architecture": architecture(), "os": "linux", "created": "2026-01-01T00:00:00Z",
+        let manifest = self.manifest(architecture());
+        self.listed(manifest, name)
+    }
+
+    /// Writes an index of this image for several architectures, with an attestation as BuildKit makes them.
+    pub fn save_for(self, name: &str, architectures: &[&str]) -> String {
+        let platform = |os: &str, architecture: &str| json!({"os": os, "architecture": architecture});
+        let mut manifests: Vec<Value> = architectures
+            .iter()
+            .map(|architecture| {
+                let mut manifest = self.manifest(architecture);
+                manifest["platform"] = platform("linux", architecture);
+                manifest
+            })
+            .collect();
+        let statement = self.document(&json!({"_type": "https://in-toto.io/Statement/v0.1"}), "config.v1+json");
+        let mut layer = statement.clone();
+        layer["mediaType"] = json!("application/vnd.in-toto+json");
+        let mut attestation = self.document(&manifest(&statement, &[layer]), "manifest.v1+json");
+        attestation["platform"] = platform("unknown", "unknown");
+        manifests.push(attestation);
+        let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": manifests});
+        let index = self.document(&index, "index.v1+json");
+        self.listed(index, name)
+    }
+
+    fn manifest(&self, architecture: &str) -> Value {
+        let config = json!({"architecture": architecture, "os": "linux", "created": "2026-01-01T00:00:00Z",
             "config": self.config, "rootfs": {"type": "layers", "diff_ids": self.diff_ids}});
-        fs::write(self.path.join("config"), config.to_string()).unwrap();
-        let config = self.blob("config", "config.v1+json");
-        let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": config, "layers": self.layers});
-        fs::write(self.path.join("manifest"), manifest.to_string()).unwrap();
-        let mut manifest = self.blob("manifest", "manifest.v1+json");
-        manifest["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-        let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+        let config = self.document(&config, "config.v1+json");
+        self.document(&manifest(&config, &self.layers), "manifest.v1+json")
+    }
+
+    fn listed(&self, mut root: Value, name: &str) -> String {
+        root["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+        let index = json!({"schemaVersion": 2, "manifests": [root]});
         fs::write(self.path.join("index.json"), index.to_string()).unwrap();
         fs::write(self.path.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
         format!("oci:{}:{name}", self.path.display())
+    }
+
+    fn document(&self, content: &Value, kind: &str) -> Value {
+        fs::write(self.path.join("document"), content.to_string()).unwrap();
+        self.blob("document", kind)
     }
 
     fn blob(&self, file: &str, kind: &str) -> Value {
@@ -138,7 +176,13 @@ impl Layout {
     }
 }
 
-fn architecture() -> &'static str {
+fn manifest(config: &Value, layers: &[Value]) -> Value {
+    json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": config, "layers": layers})
+}
+
+/// What images call this machine's.
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

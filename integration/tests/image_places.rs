@@ -149,6 +149,36 @@ pub const TESTS: &[Test] = &[
             .code(125)
             .stderr("no image for linux/s390x");
     }),
+    test("image places: all platforms of an index, as skopeo copies them", &[], |t| {
+        requires!(need::program("/usr/bin/skopeo"));
+        let images = Images::new(t);
+        let from = Layout::new(t, "many").save_for("v1", &["amd64", "arm64", "s390x"]);
+        let place = |kind: &str, name: &str| format!("{kind}:{}", t.path(name).display());
+        let (layout, archive, theirs) =
+            (place("oci", "ours"), place("oci-archive", "ours.tar"), place("oci", "theirs"));
+        let skopeo = |from: &str, to: &str| {
+            t.tool("/usr/bin/skopeo", &["--insecure-policy", "copy", "--all", from, &format!("{to}:v1")]).run()
+        };
+        images.call(&["copy", "--all", &from, &format!("{archive}:v1")]).run().ok();
+        images.call(&["copy", "--all", &archive, &format!("{layout}:v1")]).run().ok();
+        skopeo(&from, &theirs).ok();
+        let blobs = |name: &str| {
+            let mut names: Vec<_> = fs::read_dir(t.path(name).join("blobs/sha256")).unwrap().collect();
+            names.sort_by_key(|entry| entry.as_ref().unwrap().file_name());
+            names.into_iter().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
+        };
+        assert_eq!(blobs("ours"), blobs("theirs"));
+        assert_eq!(blobs("ours").len(), 1 + 3 + 3 + 1 + 1 + 1);
+        for architecture in ["amd64", "arm64", "s390x"] {
+            let platform = format!("linux/{architecture}");
+            let said = images.call(&["inspect", "--platform", &platform, &layout]).run().json();
+            assert_eq!(said["config"]["architecture"], architecture);
+        }
+        skopeo(&archive, &place("oci", "back")).ok();
+        for to in ["local:1", &place("docker-archive", "no.tar")] {
+            images.call(&["copy", "--all", &from, to]).run().code(125).stderr("room for one image only");
+        }
+    }),
     test("image places: a blob that is not what it says", &[], |t| {
         let image = image(t);
         let layout = t.path("image");

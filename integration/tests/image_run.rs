@@ -81,6 +81,34 @@ pub const TESTS: &[Test] = &[
         images.call(&["rm", "--container", &name]).run().ok();
         assert!(!images.container(&name).is_dir());
     }),
+    test("image run: rm does what it can, and says what it could not", &[], |t| {
+        let (images, image) = (Images::new(t), image(t));
+        images.call(&["pull", "--name", "one", &image]).run().ok();
+        let said = images.call(&["rm", "nosuch", "one", "neither"]).run();
+        said.code(125).stderr("nosuch: no such image").stderr("neither: no such image");
+        images.call(&["ls", "--json"]).run().ok().says("[]");
+    }),
+    test("image run: two at once with one name", &[], |t| {
+        let (images, image, name) = (Images::new(t), image(t), t.unique());
+        let args = ["run", "--rm", "--name", &name, &image, "--", "/guest", "trap"];
+        let mut first = images.call(&args).spawn();
+        assert_eq!(first.line(), "ready");
+        images.call(&args).run().code(125).stderr(&format!("there is a container {name} that another"));
+        first.signal(Signal::SIGTERM);
+        let _ended = first.wait();
+    }),
+    test("image run: an image without layers", &[], |t| {
+        let (images, image) = (Images::new(t), Layout::empty(t, "none").save("v1"));
+        let guest = format!("{}:/guest:ro", t.guest().display());
+        let args = ["run", "--name", &t.unique(), "--volume", &guest, &image, "--", "/guest", "write", "/new"];
+        images.call(&args).run().ok();
+        images.call(&["diff", args[2]]).run().ok().stdout("A /new");
+        images.call(&["commit", args[2], "one:1"]).run().ok();
+        images.call(&["rm", "--container", args[2]]).run().ok();
+        images.call(&["gc"]).run().ok();
+        let said = images.call(&["run", "--rm", "--volume", &guest, "one:1", "--", "/guest", "read", "/new"]).run();
+        said.ok();
+    }),
     test("image run: a second container shares the layers and sees nothing of the first", &[], |t| {
         let (images, image) = (Images::new(t), image(t));
         let (one, two) = (t.unique(), t.unique());

@@ -5,7 +5,7 @@
 //! `pipeline` does so while the bytes are hashed, `store` keeps what is complete and verified, `overlay` mounts it.
 //!
 //! `reference` says where an image is, `manifest` and `configuration` what it is, `convert` how it is run. `source` reads
-//! it where it is, `destination` writes it elsewhere, `registry` speaks to registries. `bundle` makes a container of it,
+//! it where it is, `destination` writes its `freight` elsewhere, `registry` speaks to registries. `bundle` makes a container of it,
 //! `commit` an image of a container.
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ pub mod destination;
 pub mod diff;
 pub mod digest;
 pub mod error;
+pub mod freight;
 pub mod image;
 pub mod layer_writer;
 pub mod manifest;

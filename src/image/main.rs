@@ -11,10 +11,15 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("coracle-image: {}", shown(&error.to_string()));
+            report(&error);
             ExitCode::from(125)
         }
     }
+}
+
+/// Says what went wrong.
+fn report(error: &coracle_image::Error) {
+    eprintln!("coracle-image: {}", shown(&error.to_string()));
 }
 
 /// Some of it may be an image's or a registry's: what a terminal would obey is escaped, but for the ends of lines.

@@ -136,8 +136,17 @@ struct Members {
 }
 
 impl Document {
-    /// Reads a document. `media_type` is what it was announced as, empty if it was not.
+    /// Reads an index or the manifest of an image. `media_type` is what it was announced as, empty if it was not.
     pub fn parse(bytes: &[u8], media_type: &str) -> Result<Document> {
+        let document = Document::outline(bytes, media_type)?;
+        if let Document::Manifest(manifest) = &document {
+            manifest.check()?;
+        }
+        Ok(document)
+    }
+
+    /// Reads what a document leads to, be it an image or another artifact.
+    pub fn outline(bytes: &[u8], media_type: &str) -> Result<Document> {
         if bytes.len() as u64 > DOCUMENT_LIMIT {
             return Err(Error::invalid(format!("a manifest of {} bytes is larger than {DOCUMENT_LIMIT}", bytes.len())));
         }
@@ -174,11 +183,12 @@ impl Members {
             )));
         }
         match (kind, self.config, self.layers, self.manifests) {
-            (Kind::Manifest, Some(config), Some(layers), None) => {
+            (Kind::Manifest, Some(config), layers, None) => {
                 let media_type = if stated.is_empty() { OCI_MANIFEST } else { stated }.to_owned();
+                // Some write null where there are none.
+                let layers = layers.unwrap_or_default();
                 let manifest =
                     Manifest { schema_version: 2, media_type, config, layers, annotations: self.annotations };
-                manifest.check()?;
                 Ok(Document::Manifest(Box::new(manifest)))
             }
             (Kind::Index, None, None, Some(manifests)) => {
@@ -239,6 +249,16 @@ impl Index {
             [] => Err(Error::invalid(format!("no image is called {name:?}; {}", self.known()))),
             [only] => Ok(only),
             several => choose(several.iter().copied(), platform),
+        }
+    }
+
+    /// The only entry, or the only one called `name`: nothing is chosen by platform.
+    pub fn only(&self, name: Option<&str>) -> Result<&Descriptor> {
+        let suits = |entry: &&Descriptor| name.is_none_or(|name| entry.names().any(|own| own == name));
+        match self.manifests.iter().filter(suits).collect::<Vec<_>>().as_slice() {
+            [only] => Ok(only),
+            [] => Err(Error::invalid(format!("there is no such image; {}", self.known()))),
+            _ => Err(Error::invalid(format!("several images, give the name of one; {}", self.known()))),
         }
     }
 

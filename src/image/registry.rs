@@ -95,7 +95,7 @@ impl Registry {
         let bytes = response.bytes(DOCUMENT_LIMIT)?;
         // Some registries answer with a general type; the document itself says what it is.
         let media_type = if media_type.starts_with("application/vnd.") { media_type } else { String::new() };
-        Document::parse(&bytes, &media_type)?;
+        Document::outline(&bytes, &media_type)?;
         Ok((bytes, media_type, digest))
     }
 

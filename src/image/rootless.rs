@@ -18,6 +18,18 @@ pub fn has_one_id() -> bool {
     id_map("uid").is_some_and(|map| matches!(map.as_slice(), [(_, _, 1)]))
 }
 
+/// The user who called, as the namespace outside knows him.
+pub fn caller() -> u64 {
+    let own = u64::from(rustix::process::getuid().as_raw());
+    let outside = |map: Vec<(u64, u64, u64)>| {
+        map.into_iter().find_map(|(inside, outside, count)| {
+            let offset = own.checked_sub(inside).filter(|&offset| offset < count)?;
+            Some(outside + offset)
+        })
+    };
+    id_map("uid").and_then(outside).unwrap_or(own)
+}
+
 /// The ids of this process's user namespace: inside, outside, count (user_namespaces(7)).
 fn id_map(kind: &str) -> Option<Vec<(u64, u64, u64)>> {
     let text = std::fs::read_to_string(format!("/proc/self/{kind}_map")).ok()?;

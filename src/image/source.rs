@@ -19,10 +19,11 @@ use crate::reference::Reference;
 use crate::registry::{Access, Registry};
 use crate::store::Store;
 
+pub(crate) use layout::parse_index;
 pub use spool::unnamed_file;
 
 /// Indexes may hold indexes, so far.
-const INDEX_DEPTH: usize = 4;
+pub(crate) const INDEX_DEPTH: usize = 4;
 
 /// Where the bytes of blobs are.
 pub trait Content: Sync {
@@ -101,9 +102,9 @@ pub(crate) fn document(content: &dyn Content, descriptor: &Descriptor) -> Result
     read().context(|| format!("read blob {}", descriptor.digest))
 }
 
-type Place = (Box<dyn Content>, Root, Option<Name>);
+pub(crate) type Place = (Box<dyn Content>, Root, Option<Name>);
 
-fn place(reference: &Reference, store: &Store, access: &Access) -> Result<Place> {
+pub(crate) fn place(reference: &Reference, store: &Store, access: &Access) -> Result<Place> {
     Ok(match reference {
         Reference::Layout { dir, name } => {
             let layout = layout::Layout::open(dir)?;

@@ -7,6 +7,7 @@
 //!   layers/ALGORITHM/HEX/   fs/ and what was recorded while it was unpacked, by diffID
 //!   chains/ALGORITHM/HEX/   the same, for a layer that means something else on another base: by chainID
 //!   leases/          containers that stand on layers
+//!   empty/           the tree of an image without layers
 //!   references/NAME  descriptor of the image's manifest or index
 //!   temporary/       what is being made; taken over or removed by the next one who makes the same
 //!   trash/           what is being deleted
@@ -33,12 +34,15 @@ use rustix::io::Errno;
 
 pub use blobs::Incoming;
 pub use chain::{Chain, LeftOut, chain_ids};
-pub use gc::{Freed, MANIFEST_SIZE};
+pub use gc::Freed;
 pub use layers::{Fetch, LayerSource, Options};
 pub use references::Reference;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::rootless;
+
+/// The root of an image without layers.
+const EMPTY: &str = "empty";
 
 const DIRECTORIES: &[&str] = &[
     "blobs",
@@ -51,6 +55,7 @@ const DIRECTORIES: &[&str] = &[
     "chains/sha256",
     "chains/sha512",
     "leases",
+    EMPTY,
     "references",
     "temporary",
     "trash",

@@ -3,6 +3,7 @@
 use clap::Parser;
 use coracle_image::destination;
 use coracle_image::error::Result;
+use coracle_image::freight::All;
 use coracle_image::reference::Reference;
 
 use super::Call;
@@ -13,6 +14,9 @@ use super::origin::Origin;
 pub struct Verb {
     #[command(flatten)]
     origin: Origin,
+    /// Copy the images of all platforms, and the index that lists them, as they are
+    #[arg(long, conflicts_with = "platform")]
+    all: bool,
     /// Where the image is
     #[arg(value_name = "FROM")]
     from: Reference,
@@ -23,7 +27,23 @@ pub struct Verb {
 
 impl Verb {
     pub fn run(&self, call: &Call) -> Result<u8> {
-        copy(&self.from, &self.to, &self.origin, call)
+        match self.all {
+            true => self.all(call),
+            false => copy(&self.from, &self.to, &self.origin, call),
+        }
+    }
+
+    fn all(&self, call: &Call) -> Result<u8> {
+        let (store, access) = (call.store()?, self.origin.registries.access());
+        // What is no index is one image whatever is asked for.
+        let Some(all) = All::open(&self.from, &store, &access)? else {
+            return copy(&self.from, &self.to, &self.origin, call);
+        };
+        let freight = all.freight();
+        let name = freight.name.cloned().or_else(|| self.from.default_name());
+        let bars = call.bars();
+        destination::send(&freight, &self.to, name.as_ref(), &access, &|event| bars.tell(event))?;
+        Ok(0)
     }
 }
 

@@ -1,7 +1,8 @@
 //! `coracle-image gc`
 
 use clap::Parser;
-use coracle_image::error::Result;
+use coracle_image::bundle::Bundle;
+use coracle_image::error::{Context, Kind, Result};
 use serde_json::json;
 
 use super::{Call, ls, print, print_json, runtime, size};
@@ -42,6 +43,24 @@ pub fn sweep(call: &Call) -> Result<usize> {
         }
         bundle.remove()?;
         count += 1;
+    }
+    Ok(count + unfinished(call)?)
+}
+
+/// Removes containers whose making was killed at its very beginning: how many.
+fn unfinished(call: &Call) -> Result<usize> {
+    let containers = call.containers();
+    if !containers.exists() {
+        return Ok(0);
+    }
+    let _turn = runtime::turn(&containers)?;
+    let mut count = 0;
+    for entry in std::fs::read_dir(&containers)? {
+        let dir = entry?.path();
+        if Bundle::open(&dir).is_err_and(|error| error.kind() == Kind::NotFound) && !runtime::is_starting(&dir) {
+            std::fs::remove_dir_all(&dir).context(|| format!("remove {}", dir.display()))?;
+            count += 1;
+        }
     }
     Ok(count)
 }

@@ -25,10 +25,14 @@ pub struct Verb {
 
 impl Verb {
     pub fn run(&self, call: &Call) -> Result<u8> {
+        let mut failed = Vec::new();
         for name in &self.names {
-            if self.container { self.container(name, call)? } else { image(name, call)? }
+            let removed = if self.container { self.container(name, call) } else { image(name, call) };
+            failed.extend(removed.err());
         }
-        Ok(0)
+        let Some(last) = failed.pop() else { return Ok(0) };
+        failed.iter().for_each(|error| crate::report(error));
+        Err(last)
     }
 
     fn container(&self, operand: &str, call: &Call) -> Result<()> {

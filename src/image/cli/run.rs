@@ -108,8 +108,7 @@ impl Verb {
             return Err(Error::invalid(format!("invalid name of a container {name:?}")));
         }
         let options = self.overrides.options(&name, &self.command, self.tty)?;
-        let dir = self.claim(call, &name)?;
-        let lock = runtime::lock(&dir)?;
+        let (dir, lock) = self.claim(call, &name)?;
         let making = Making { image: &image, copy: self.copy, remove: self.rm, machine: call.machine() };
         let bars = call.bars();
         let made = Bundle::make(&dir, &source, &store, making, &options, &|event| bars.tell_new(event));
@@ -118,24 +117,29 @@ impl Verb {
         Ok((name, bundle, lock))
     }
 
-    /// Makes the container's directory, so that the name is taken.
-    fn claim(&self, call: &Call, name: &str) -> Result<PathBuf> {
+    /// Makes the container's directory, so that the name is taken, and locks it.
+    fn claim(&self, call: &Call, name: &str) -> Result<(PathBuf, File)> {
         let containers = call.containers();
         std::fs::create_dir_all(&containers).context(|| format!("make {}", containers.display()))?;
+        // One at a time: between making and locking, a directory looks like one that was left behind.
+        let _turn = runtime::turn(&containers)?;
         let dir = containers.join(name);
-        match std::fs::create_dir(&dir) {
-            Ok(()) => Ok(dir),
-            // Left by one who was killed at its very beginning.
-            Err(_) if Bundle::open(&dir).is_err() && !runtime::is_starting(&dir) => {
-                std::fs::remove_dir_all(&dir)?;
-                std::fs::create_dir(&dir)?;
-                Ok(dir)
+        let taken = |why: &str| Err(Error::invalid(format!("there is a container {name} {why}")));
+        if dir.exists() {
+            if runtime::is_starting(&dir) {
+                return taken("that another coracle-image makes or runs; give another --name");
             }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::invalid(format!(
-                "there is a container {name}; remove it by coracle-image rm --container {name}, or give another --name"
-            ))),
-            Err(error) => Err(Error::from(error).within(format!("make {}", dir.display()))),
+            if Bundle::open(&dir).is_ok() {
+                return taken(&format!(
+                    "already; coracle-image rm --container {name} removes it, or give another --name"
+                ));
+            }
+            // Left by one who was killed at its very beginning.
+            std::fs::remove_dir_all(&dir).context(|| format!("remove {}", dir.display()))?;
         }
+        std::fs::create_dir(&dir).context(|| format!("make {}", dir.display()))?;
+        let lock = runtime::lock(&dir)?;
+        Ok((dir, lock))
     }
 
     fn hint(&self, error: Error) -> Error {

@@ -42,6 +42,16 @@ pub fn delete(call: &Call, id: &str) -> Result<()> {
     Err(Error::invalid(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
+/// Held by who gives names to containers; another one waits.
+pub fn turn(containers: &Path) -> Result<File> {
+    let turn = || -> Result<File> {
+        let file = File::open(containers)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    };
+    turn().context(|| format!("lock {}", containers.display()))
+}
+
 /// Held by who makes and runs the container in `dir`.
 pub fn lock(dir: &Path) -> Result<File> {
     let file = File::open(dir).context(|| format!("open {}", dir.display()))?;

@@ -9,16 +9,16 @@ use serde_json::json;
 
 use super::layout::{MARKER, entry};
 use crate::error::{Context, Result};
-use crate::manifest::{Document, Index, OCI_INDEX};
+use crate::freight::Freight;
+use crate::manifest::{Descriptor, Document, Index, OCI_INDEX};
 use crate::name::Name;
 use crate::progress::{Event, Progress};
-use crate::source::Source;
 use crate::tar::{Time, Writer};
 
 /// Writes the archive `path` beside its place and moves it there when it is whole. `tag` is the name it was asked to
 /// have, `name` the one it has in the store.
 pub fn write_file(
-    source: &Source,
+    freight: &Freight<'_>,
     path: &Path,
     tag: Option<&str>,
     name: Option<&Name>,
@@ -30,7 +30,7 @@ pub fn write_file(
     let _ = std::fs::remove_file(&temporary);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = open(&temporary, flags, Mode::from_raw_mode(0o644)).map(File::from)?;
-    let written = write(source, file, tag, name, progress).and_then(|()| Ok(std::fs::rename(&temporary, path)?));
+    let written = write(freight, file, tag, name, progress).and_then(|()| Ok(std::fs::rename(&temporary, path)?));
     if written.is_err() {
         // The error is what counts.
         let _ = std::fs::remove_file(&temporary);
@@ -40,7 +40,7 @@ pub fn write_file(
 
 /// Writes the archive to a stream.
 pub fn write(
-    source: &Source,
+    freight: &Freight<'_>,
     out: impl Write,
     tag: Option<&str>,
     name: Option<&Name>,
@@ -53,9 +53,9 @@ pub fn write(
     let repository = full.as_ref().and_then(|full| Some(format!("{}/{}:{}", full.host(), full.path(), full.tag()?)));
     let tag = tag.map(str::to_owned).or_else(|| full.as_ref()?.tag().map(str::to_owned));
     member(&mut archive, "oci-layout", MARKER)?;
-    for blob in super::blobs(source) {
+    for &blob in &freight.blobs {
         let path = format!("blobs/{}", blob.digest.path());
-        let mut content = super::verified(source, blob, progress)?;
+        let mut content = super::verified(freight, blob, progress)?;
         let copied = archive.file(&path, blob.size, Time::default(), &mut content);
         // The end of the content is where its digest is found right.
         copied
@@ -63,16 +63,21 @@ pub fn write(
             .context(|| format!("copy blob {}", blob.digest))?;
         progress(Event::Done { digest: &blob.digest });
     }
-    member(&mut archive, &format!("blobs/{}", source.descriptor.digest.path()), &source.bytes)?;
-    let entry = entry(source, tag.as_deref(), repository.clone());
+    for (descriptor, bytes) in freight.below.iter().chain([&freight.root]) {
+        member(&mut archive, &format!("blobs/{}", descriptor.digest.path()), bytes)?;
+    }
+    let entry = entry(freight, tag.as_deref(), repository.clone());
     let media_type = Some(OCI_INDEX.to_owned());
     let index = Index { schema_version: 2, media_type, manifests: vec![entry], annotations: None };
     member(&mut archive, "index.json", &Document::to_json(&index)?)?;
-    let blob = |digest: &crate::digest::Digest| format!("blobs/{}", digest.path());
-    let layers: Vec<_> = source.manifest.layers.iter().map(|layer| blob(&layer.digest)).collect();
-    let list = json!([{"Config": blob(&source.manifest.config.digest),
-        "RepoTags": repository.into_iter().collect::<Vec<_>>(), "Layers": layers}]);
-    member(&mut archive, "manifest.json", list.to_string().as_bytes())?;
+    // Docker's list has no room for an index.
+    if let Some(image) = freight.image {
+        let blob = |blob: &Descriptor| format!("blobs/{}", blob.digest.path());
+        let layers: Vec<_> = image.manifest.layers.iter().map(blob).collect();
+        let list = json!([{"Config": blob(&image.manifest.config),
+            "RepoTags": repository.into_iter().collect::<Vec<_>>(), "Layers": layers}]);
+        member(&mut archive, "manifest.json", list.to_string().as_bytes())?;
+    }
     Ok(archive.finish()?.flush()?)
 }
 

@@ -10,9 +10,11 @@ use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, statat,
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
+use crate::freight::Freight;
 use crate::manifest::{Descriptor, Document, Index, OCI_INDEX, REF_NAME};
+use crate::platform::Platform;
 use crate::progress::{Event, Progress};
-use crate::source::Source;
+use crate::source::{Source, parse_index};
 
 /// The content of `oci-layout`.
 pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -21,7 +23,7 @@ const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
 const FILE: Mode = Mode::from_raw_mode(0o644);
 
 /// Puts an image into the layout at `path`, called `name`: another of that name is no longer called so.
-pub fn write(source: &Source, path: &Path, name: Option<&str>, progress: Progress<'_>) -> Result<()> {
+pub fn write(freight: &Freight<'_>, path: &Path, name: Option<&str>, progress: Progress<'_>) -> Result<()> {
     std::fs::create_dir_all(path).context(|| format!("make {}", path.display()))?;
     let dir = open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let is_new = match statat(&dir, "oci-layout", AtFlags::empty()) {
@@ -34,23 +36,23 @@ pub fn write(source: &Source, path: &Path, name: Option<&str>, progress: Progres
     } else {
         read_index(&dir)?
     };
-    for directory in ["blobs".to_owned(), format!("blobs/{}", source.descriptor.digest.algorithm().name())] {
-        make_directory(&dir, &directory)?;
-    }
-    for blob in super::blobs(source) {
+    make_directory(&dir, "blobs")?;
+    for &blob in &freight.blobs {
         if statat(&dir, format!("blobs/{}", blob.digest.path()), AtFlags::empty()).is_ok() {
             progress(Event::Cached { digest: &blob.digest });
             continue;
         }
         make_directory(&dir, &format!("blobs/{}", blob.digest.algorithm().name()))?;
-        let mut reader = super::verified(source, blob, progress)?;
+        let mut reader = super::verified(freight, blob, progress)?;
         let written = replace(&dir, &format!("blobs/{}", blob.digest.path()), |file| io::copy(&mut reader, file));
         written.context(|| format!("copy blob {}", blob.digest))?;
         progress(Event::Done { digest: &blob.digest });
     }
-    let manifest = format!("blobs/{}", source.descriptor.digest.path());
-    replace(&dir, &manifest, |file| io::copy(&mut source.bytes.as_slice(), file))?;
-    add(&mut index, source, name);
+    for &(descriptor, mut bytes) in freight.below.iter().chain([&freight.root]) {
+        make_directory(&dir, &format!("blobs/{}", descriptor.digest.algorithm().name()))?;
+        replace(&dir, &format!("blobs/{}", descriptor.digest.path()), |file| io::copy(&mut bytes, file))?;
+    }
+    add(&mut index, freight, name);
     let bytes = Document::to_json(&index)?;
     replace(&dir, "index.json", |file| io::copy(&mut bytes.as_slice(), file))?;
     // Last: a layout without it is none.
@@ -61,8 +63,8 @@ pub fn write(source: &Source, path: &Path, name: Option<&str>, progress: Progres
 }
 
 /// Lists the image in an index.
-fn add(index: &mut Index, source: &Source, name: Option<&str>) {
-    let entry = entry(source, name, None);
+fn add(index: &mut Index, freight: &Freight<'_>, name: Option<&str>) {
+    let entry = entry(freight, name, None);
     for other in &mut index.manifests {
         if let Some(annotations) = &mut other.annotations
             && name.is_some_and(|name| annotations.get(REF_NAME).is_some_and(|own| own == name))
@@ -78,16 +80,18 @@ fn add(index: &mut Index, source: &Source, name: Option<&str>) {
 }
 
 /// The descriptor of the image for an index: with its platform, and its names.
-pub fn entry(source: &Source, name: Option<&str>, full: Option<String>) -> Descriptor {
-    let mut entry = source.descriptor.clone();
-    let config = &source.config;
-    entry.media_type = source.manifest.media_type.clone();
-    entry.platform = (!config.architecture.is_empty()).then(|| crate::platform::Platform {
-        architecture: config.architecture.clone(),
-        os: if config.os.is_empty() { "linux".into() } else { config.os.clone() },
-        variant: config.variant.clone(),
-        ..Default::default()
-    });
+pub fn entry(freight: &Freight<'_>, name: Option<&str>, full: Option<String>) -> Descriptor {
+    let mut entry = freight.root.0.clone();
+    entry.platform = None;
+    if let Some(Source { manifest, config, .. }) = freight.image {
+        entry.media_type = manifest.media_type.clone();
+        entry.platform = (!config.architecture.is_empty()).then(|| Platform {
+            architecture: config.architecture.clone(),
+            os: if config.os.is_empty() { "linux".into() } else { config.os.clone() },
+            variant: config.variant.clone(),
+            ..Default::default()
+        });
+    }
     let mut annotations = BTreeMap::new();
     if let Some(name) = name {
         annotations.insert(REF_NAME.to_owned(), name.to_owned());
@@ -103,10 +107,7 @@ fn read_index(dir: &OwnedFd) -> Result<Index> {
     let file = File::from(openat(dir, "index.json", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(file, crate::manifest::DOCUMENT_LIMIT + 1), &mut bytes)?;
-    match Document::parse(&bytes, "").context(|| "index.json")? {
-        Document::Index(index) => Ok(index),
-        Document::Manifest(_) => Err(Error::invalid("index.json is not an index")),
-    }
+    parse_index(&bytes)
 }
 
 fn make_directory(dir: &impl AsFd, path: &str) -> Result<()> {

@@ -127,7 +127,8 @@ fn places() -> Vec<PathBuf> {
     let home = variable("HOME");
     let below = |base: Option<PathBuf>, rest: &str| base.map(|base| base.join(rest));
     let runtime = variable("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
-    let uid = rustix::process::getuid().as_raw();
+    // In a user namespace too it is the file of the user who called.
+    let uid = crate::rootless::caller();
     let config = variable("XDG_CONFIG_HOME").or_else(|| below(home.clone(), ".config"));
     [
         Some(runtime.unwrap_or_else(|| PathBuf::from(format!("/run/containers/{uid}/auth.json")))),

@@ -52,10 +52,10 @@ impl Registry {
         put().context(|| format!("push blob {}", blob.digest))
     }
 
-    /// Gives the repository's version, or the digest where it has none, this manifest.
-    pub fn put_manifest(&self, bytes: &[u8], descriptor: &Descriptor) -> Result<()> {
+    /// Gives the repository this manifest or index, called `tag`, or by its digest alone.
+    pub fn put_manifest(&self, bytes: &[u8], descriptor: &Descriptor, tag: Option<&str>) -> Result<()> {
         let put = || -> Result<()> {
-            let version = self.name.tag().map_or_else(|| descriptor.digest.to_string(), str::to_owned);
+            let version = tag.map_or_else(|| descriptor.digest.to_string(), str::to_owned);
             let headers = [("Content-Type", descriptor.media_type.as_str())];
             let path = format!("manifests/{version}");
             let response =

@@ -25,7 +25,7 @@ struct Entry {
     config: String,
     #[serde(default)]
     repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
+    layers: Option<Vec<String>>,
 }
 
 /// The parts of the made image.
@@ -55,13 +55,14 @@ pub fn synthesized(archive: Archive, name: Option<&str>) -> Result<(DockerArchiv
     let config_bytes = archive.small(&entry.config)?;
     let config = Configuration::parse(&config_bytes)?;
     let diff_ids = &config.rootfs.diff_ids;
-    if diff_ids.len() != entry.layers.len() {
-        let (layers, ids) = (entry.layers.len(), diff_ids.len());
+    let paths = entry.layers.as_deref().unwrap_or_default();
+    if diff_ids.len() != paths.len() {
+        let (layers, ids) = (paths.len(), diff_ids.len());
         return Err(Error::invalid(format!("the image has {layers} layers and its configuration {ids} diff_ids")));
     }
     let mut layers = BTreeMap::new();
     let mut descriptors = Vec::new();
-    for (path, diff_id) in entry.layers.iter().zip(diff_ids) {
+    for (path, diff_id) in paths.iter().zip(diff_ids) {
         let slice = archive.member(path)?;
         let descriptor = layer(&slice, diff_id).context(|| format!("read layer {path}"))?;
         layers.insert(descriptor.digest.clone(), slice);

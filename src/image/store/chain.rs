@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags, mkdir, open};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{EMPTY, Store};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 use crate::overlay::{Writable, attach, stack};
@@ -126,33 +126,38 @@ pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
 impl Store {
     /// The chain of these layers, the lowest first, if all of them are unpacked.
     pub fn chain(&self, diff_ids: &[Digest]) -> Result<Option<Chain>> {
-        let ids = chain_ids(diff_ids);
-        let Some(id) = ids.last() else { return Err(Error::invalid("an image without layers")) };
-        let mut chain = Chain {
-            id: id.clone(),
-            diff_ids: diff_ids.to_vec(),
-            lowers: Vec::new(),
-            root: Attributes::default(),
-            left_out: LeftOut::default(),
-            root_directory: None,
-            user_xattrs: self.user_xattrs,
-        };
-        for id in &ids {
+        let mut chain = self.empty_chain();
+        for id in &chain_ids(diff_ids) {
             let Some(link) = self.link(id)? else { return Ok(None) };
             self.push(&mut chain, id, &link);
         }
         Ok(Some(chain))
     }
 
+    /// That of an image without layers: a directory with nothing in it.
+    pub(super) fn empty_chain(&self) -> Chain {
+        Chain {
+            id: Digest::sha256(b""),
+            diff_ids: Vec::new(),
+            lowers: vec![self.path.join(EMPTY)],
+            root: Attributes::default(),
+            left_out: LeftOut::default(),
+            root_directory: None,
+            user_xattrs: self.user_xattrs,
+        }
+    }
+
     /// Puts a layer above those of `chain`.
     pub(super) fn push(&self, chain: &mut Chain, id: &Digest, link: &Link) {
-        if link.hides_all {
+        if link.hides_all || chain.diff_ids.is_empty() {
             chain.lowers.clear();
         }
         let tree = self.tree_of(id, link);
         // overlayfs takes a directory once; where a layer comes again, all it had is in the upper one.
         chain.lowers.retain(|lower| *lower != tree);
         chain.lowers.insert(0, tree);
+        chain.id = id.clone();
+        chain.diff_ids.push(link.diff_id.clone());
         chain.root = link.root.clone();
         chain.root_directory = link.inherits_root.then(|| self.path.join(format!("chains/{}/root", id.path())));
     }

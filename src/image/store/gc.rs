@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::chain::{Chain, chain_ids};
 use super::{FILE, Store};
+use crate::configuration::Configuration;
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
-
-/// Manifests, indexes and configurations are no larger (the least a registry must take, distribution specification).
-pub const MANIFEST_SIZE: u64 = 4 << 20;
+use crate::manifest::{DOCUMENT_LIMIT, Document};
 
 /// Indexes in indexes are followed so far.
 const DEPTH: usize = 8;
@@ -51,7 +49,7 @@ impl Store {
         let leased = || -> Result<()> {
             let making = self.making()?;
             let temporary = making.path("lease.json");
-            self.write_record(&temporary, &lease)?;
+            self.write_durably(&temporary, &lease)?;
             Ok(renameat(&self.dir, &temporary, &self.dir, format!("leases/{}", Digest::sha256(name.as_bytes()).hex()))?)
         };
         leased().context(|| format!("keep the layers of {name}"))
@@ -134,24 +132,22 @@ impl Store {
         if !marked.blobs.insert(digest.clone()) || !self.has_blob(digest)? {
             return Ok(());
         }
-        let text = self.small_blob(digest, MANIFEST_SIZE)?;
-        let manifest: Value =
-            serde_json::from_slice(&text).map_err(|e| Error::invalid(format!("read {digest}: {e}")))?;
-        for child in manifest["manifests"].as_array().into_iter().flatten() {
-            if let Some(digest) = digest_of(child) {
-                self.mark(&digest, marked, depth - 1)?;
+        let document = Document::outline(&self.small_blob(digest, DOCUMENT_LIMIT)?, "");
+        match document.context(|| format!("manifest {digest}"))? {
+            Document::Index(index) => {
+                for child in &index.manifests {
+                    self.mark(&child.digest, marked, depth - 1)?;
+                }
             }
-        }
-        marked.blobs.extend(manifest["layers"].as_array().into_iter().flatten().filter_map(digest_of));
-        if let Some(config) = digest_of(&manifest["config"]) {
-            if self.has_blob(&config)? {
-                let text = self.small_blob(&config, MANIFEST_SIZE)?;
-                // The configuration of an artifact need not be JSON.
-                let config: Value = serde_json::from_slice(&text).unwrap_or_default();
-                let diff_ids = config["rootfs"]["diff_ids"].as_array().into_iter().flatten();
-                marked.layers(&diff_ids.filter_map(|id| id.as_str()?.parse().ok()).collect::<Vec<_>>());
+            Document::Manifest(manifest) => {
+                let config = &manifest.config.digest;
+                if self.has_blob(config)? {
+                    // Of what is no image, or cannot be read as one, nothing was unpacked.
+                    let config = Configuration::parse(&self.small_blob(config, DOCUMENT_LIMIT)?);
+                    marked.layers(&config.unwrap_or_default().rootfs.diff_ids);
+                }
+                marked.blobs.extend(manifest.layers.into_iter().chain([manifest.config]).map(|blob| blob.digest));
             }
-            marked.blobs.insert(config);
         }
         Ok(())
     }
@@ -164,14 +160,43 @@ impl Marked {
     }
 }
 
-fn digest_of(descriptor: &Value) -> Option<Digest> {
-    descriptor["digest"].as_str()?.parse().ok()
-}
-
 fn is_there(path: &Path) -> Result<bool> {
     match openat(rustix::fs::CWD, path, OFlags::PATH | OFlags::CLOEXEC, FILE) {
         Ok(_) => Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
         Err(errno) => Err(errno).context(|| format!("look up {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::{OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST};
+    use crate::store::Reference;
+
+    /// What pull can read, gc can: members it does not know may be of any form.
+    #[test]
+    fn odd_documents_do_not_stop_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let put = |text: String| store.put_bytes(text.as_bytes()).unwrap();
+        let layer = put("layer".into());
+        let config = put(format!(r#"{{"os": "linux", "rootfs": {{"diff_ids": ["{layer}"]}}, "odd": {deep}}}"#));
+        let part = |kind: &str, digest: &Digest| json!({"mediaType": kind, "digest": digest, "size": 1});
+        let manifest = put(format!(
+            r#"{{"schemaVersion": 2, "odd": {deep}, "config": {}, "layers": [{}]}}"#,
+            part(OCI_CONFIG, &config),
+            part(OCI_LAYER_GZIP, &layer)
+        ));
+        put("garbage".into());
+        let reference = Reference { media_type: OCI_MANIFEST.into(), digest: manifest, size: 1 };
+        store.set_reference("odd", &reference).unwrap();
+        std::fs::create_dir(dir.path().join("store/layers").join(layer.path())).unwrap();
+        assert_eq!(store.gc().unwrap(), Freed { blobs: 1, layers: 0, bytes: 7 });
+        store.remove_reference("odd").unwrap();
+        assert_eq!(store.gc().unwrap().blobs, 3);
     }
 }

@@ -1,6 +1,7 @@
 //! Unpacks the layers of an image into the store, all at the same time, and puts them on one another.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
@@ -74,7 +75,7 @@ impl Store {
         check(layers)?;
         let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
         let ids = chain_ids(&diff_ids);
-        let Some(top) = ids.last() else { return Err(Error::invalid("an image without layers")) };
+        let Some(top) = ids.last() else { return Ok(self.empty_chain()) };
         let _claim = self.claim(&format!("chain.{}", top.hex()))?;
         if let Some(chain) = self.chain(&diff_ids)? {
             layers.iter().for_each(|layer| progress(Event::Cached { digest: layer.digest }));
@@ -94,21 +95,25 @@ impl Store {
         serde_json::from_str(&text).map(Some).map_err(|e| Error::invalid(format!("read {name}: {e}")))
     }
 
-    pub(super) fn write_record(&self, name: &str, record: &impl Serialize) -> Result<()> {
-        let write = || -> Result<()> {
+    /// Writes a record, which is on the disk then: a rename that outlives a loss of power must not lead to an empty file.
+    pub(super) fn write_durably(&self, name: &str, record: &impl Serialize) -> Result<()> {
+        self.write_record(name, record)?.sync_data().context(|| format!("write {name} to the disk"))
+    }
+
+    fn write_record(&self, name: &str, record: &impl Serialize) -> Result<File> {
+        let write = || -> Result<File> {
             let text = serde_json::to_vec(record).map_err(|e| Error::invalid(e.to_string()))?;
             let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CREATE | rustix::fs::OFlags::EXCL;
             let file = rustix::fs::openat(&self.dir, name, flags | rustix::fs::OFlags::CLOEXEC, super::FILE)?;
-            Ok(std::io::Write::write_all(&mut std::fs::File::from(file), &text)?)
+            let mut file = File::from(file);
+            std::io::Write::write_all(&mut file, &text)?;
+            Ok(file)
         };
         write().context(|| format!("write {name}"))
     }
 }
 
 pub(super) fn check(layers: &[LayerSource<'_>]) -> Result<()> {
-    if layers.is_empty() {
-        return Err(Error::invalid("an image without layers"));
-    }
     if layers.len() > overlay::LAYERS {
         return Err(Error::invalid(format!("{} layers are over the limit of {}", layers.len(), overlay::LAYERS)));
     }
@@ -195,6 +200,8 @@ impl<'s> Work<'s, '_> {
                     implicit: unpacked.implicit.clone(),
                     whiteouts: unpacked.whiteouts.clone(),
                 };
+                // With the layer itself it comes to the disk before it gets its name.
+                self.store.write_record(&making.path("layer.json"), &layer)?;
                 Ok(Some((Fresh { making, layer }, unpacked)))
             }
         }

@@ -58,7 +58,9 @@ impl Store {
             std::io::Write::write_all(&mut file, text.as_bytes())?;
             file.sync_data()?;
             renameat(&self.dir, &temporary, &self.dir, &place)?;
-            Ok(())
+            let directory =
+                openat(&self.dir, "references", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, FILE)?;
+            Ok(rustix::fs::fsync(directory)?)
         };
         set().context(|| format!("set reference {name}"))
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode as Permissions, OFlags, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::chain::{Chain, LeftOut, Link};
+use super::chain::{Chain, Link};
 use super::layers::{Found, Fresh, Layer, LayerSource, Work};
 use super::temporary::Making;
 use crate::digest::Digest;
@@ -39,25 +39,21 @@ impl<'s> Work<'s, '_> {
         if self.options.durable && !found.fresh.is_empty() {
             self.sync()?;
         }
-        let mut chain: Option<Chain> = None;
+        let mut chain = self.store.empty_chain();
         for (layer, id) in layers.iter().zip(ids) {
             let link = match self.store.link(id)? {
                 Some(link) => link,
                 None => {
-                    let linked = self.link(chain.as_ref(), layer, id, found);
-                    linked.context(|| format!("layer {}", layer.digest))?
+                    let base = (!chain.diff_ids.is_empty()).then_some(&chain);
+                    self.link(base, layer, id, found).context(|| format!("layer {}", layer.digest))?
                 }
             };
-            let mut next = match chain.take() {
-                Some(chain) => chain,
-                None => self.store.empty_chain(),
-            };
-            self.store.push(&mut next, id, &link);
-            next.id = id.clone();
-            next.diff_ids.push(layer.diff_id.clone());
-            chain = Some(next);
+            self.store.push(&mut chain, id, &link);
         }
-        let mut chain = chain.ok_or_else(|| Error::invalid("an image without layers"))?;
+        if self.options.durable {
+            // The renames too, before a name leads to them.
+            self.sync()?;
+        }
         chain.left_out = std::mem::take(&mut found.left_out);
         Ok(chain)
     }
@@ -76,7 +72,6 @@ impl<'s> Work<'s, '_> {
         };
         match (fit, fresh, layer) {
             (Fit::AsItIs, Some(fresh), Some(layer)) => {
-                self.store.write_record(&fresh.making.path("layer.json"), &fresh.layer)?;
                 fresh.making.commit(&shared)?;
                 self.commit(None, base, source, id, &layer)
             }
@@ -204,7 +199,7 @@ impl<'s> Work<'s, '_> {
         if let Some(own) = own {
             own.hand_over("fs", &making)?;
         }
-        self.store.write_record(&making.path("link.json"), &link)?;
+        self.store.write_durably(&making.path("link.json"), &link)?;
         making.commit(&format!("chains/{}", id.path()))?;
         Ok(link)
     }
@@ -249,18 +244,6 @@ fn look_up(view: Option<&OwnedFd>, path: &[u8]) -> Result<Seen> {
 }
 
 impl super::Store {
-    fn empty_chain(&self) -> Chain {
-        Chain {
-            id: Digest::sha256(b""),
-            diff_ids: Vec::new(),
-            lowers: Vec::new(),
-            root: Attributes::default(),
-            left_out: LeftOut::default(),
-            root_directory: None,
-            user_xattrs: self.user_xattrs,
-        }
-    }
-
     fn open_directory(&self, name: &str) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, name, flags, Permissions::empty()).context(|| format!("open {name}"))

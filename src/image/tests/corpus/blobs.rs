@@ -137,9 +137,8 @@ pub fn cases() -> Vec<Case> {
             |_| {},
         ),
         {
-            let mut none = layers("no-layers", Reject, Vec::new, |_| {});
+            let mut none = layers("no-layers", Contain, Vec::new, |t| assert_eq!(t.0.len(), 1));
             none.says_no_layer = true;
-            none.want = Either;
             none
         },
     ]
