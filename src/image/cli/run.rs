@@ -125,7 +125,7 @@ impl Verb {
         let _turn = runtime::turn(&containers)?;
         let dir = containers.join(name);
         let taken = |why: &str| Err(Error::invalid(format!("there is a container {name} {why}")));
-        if dir.exists() {
+        if std::fs::symlink_metadata(&dir).is_ok() {
             if runtime::is_starting(&dir) {
                 return taken("that another coracle-image makes or runs; give another --name");
             }
