@@ -31,7 +31,7 @@ impl Verb {
             failed.extend(removed.err());
         }
         let Some(last) = failed.pop() else { return Ok(0) };
-        failed.iter().for_each(|error| crate::report(error));
+        failed.iter().for_each(crate::report);
         Err(last)
     }
 
