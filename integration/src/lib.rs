@@ -4,11 +4,13 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 
+mod bpf;
 mod bundle;
 mod call;
 mod cgroup;
 mod container;
 mod coverage;
+mod filter;
 mod host;
 mod image;
 mod json;
@@ -23,10 +25,12 @@ mod runtime;
 mod terminal;
 mod tracer;
 
+pub use bpf::answer;
 pub use bundle::Bundle;
 pub use call::{Call, Running};
 pub use cgroup::Cgroup;
 pub use container::Container;
+pub use filter::filter;
 pub use host::{Skip, criu_path, need, skip};
 pub use image::{Images, Layout};
 pub use json::{Facts, merge};

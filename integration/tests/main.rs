@@ -43,6 +43,7 @@ mod rootless;
 mod scale;
 mod seal;
 mod seccomp;
+mod seccomp_calls;
 mod shortage;
 mod stress;
 mod systemd;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         process::TESTS,
         capabilities::TESTS,
         seccomp::TESTS,
+        seccomp_calls::TESTS,
         apparmor::TESTS,
         hooks::TESTS,
         paths::TESTS,

@@ -6,11 +6,10 @@
 use coracle_plan::seccomp::Rule;
 use libseccomp::{ScmpArch, ScmpSyscall};
 
-/// Offsets in struct seccomp_data.
-const NUMBER: u32 = 0;
-const ARCH: u32 = 4;
+use super::instruction::{ARCH, Instruction, NUMBER, bytes, end, jump_if, load};
+
 /// Marks the system calls of x32, which shares its audit number with x86_64.
-const X32_BIT: u32 = 1 << 30;
+pub const X32_BIT: u32 = 1 << 30;
 
 /// `AUDIT_ARCH_*` of linux/audit.h: what the kernel calls an architecture. libseccomp's tokens are these numbers but
 /// for x32.
@@ -43,19 +42,11 @@ pub fn audit_number(arch: ScmpArch) -> u32 {
     }
 }
 
-/// One instruction of classic BPF (struct sock_filter): code, jumps if true and false, operand.
-type Instruction = (u16, u8, u8, u32);
-
-fn load(offset: u32) -> Instruction {
-    ((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, 0, 0, offset)
-}
-
-fn jump_if(test: u32, operand: u32, yes: u8, no: u8) -> Instruction {
-    ((libc::BPF_JMP | test | libc::BPF_K) as u16, yes, no, operand)
-}
+/// The errno of an unknown call.
+pub const ENOSYS: u32 = libc::ENOSYS as u32;
 
 fn enosys() -> Instruction {
-    ((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32)
+    end(libc::SECCOMP_RET_ERRNO | ENOSYS)
 }
 
 /// Instructions for every one of `architectures` of which `rules` name a system call; what passes them runs on into
@@ -77,11 +68,11 @@ pub fn stub(architectures: &[(u32, ScmpArch)], rules: &[Rule]) -> Vec<u8> {
             _ => newest(*arch, rules).map_or(Vec::new(), |last| section(*audit, *arch, last)),
         });
     }
-    code.into_iter().flat_map(bytes).collect()
+    bytes(code).collect()
 }
 
 /// The highest number any rule names.
-fn newest(arch: ScmpArch, rules: &[Rule]) -> Option<u32> {
+pub fn newest(arch: ScmpArch, rules: &[Rule]) -> Option<u32> {
     let names = rules.iter().flat_map(|rule| &rule.names);
     let numbers = names.filter_map(|name| ScmpSyscall::from_name_by_arch(name, arch).ok());
     numbers.filter_map(|number| u32::try_from(number.as_raw_syscall()).ok()).max().filter(|last| *last > 0)
@@ -117,9 +108,4 @@ fn guarded(audit: u32, test: Vec<Instruction>) -> Vec<Instruction> {
     let mut code = vec![load(ARCH), jump_if(libc::BPF_JEQ, audit, 0, test.len() as u8)];
     code.extend(test);
     code
-}
-
-fn bytes((code, yes, no, operand): Instruction) -> [u8; 8] {
-    let ([a, b], [c, d, e, f]) = (code.to_ne_bytes(), operand.to_ne_bytes());
-    [a, b, yes, no, c, d, e, f]
 }
