@@ -9,6 +9,8 @@
 //!   of open_tree, mount and mount_setattr for a mount that is part of a namespace), and it stays read-only whatever
 //!   becomes of the host's mounts. This costs an execve of a file that is in memory already;
 //! * without, a copy in sealed memory.
+//!
+//! The first is tried before the C library starts (`coracle_sys::early`), for speed. This here is what counts.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};

@@ -8,6 +8,8 @@
 pub mod bpf;
 pub mod clone;
 pub mod creds;
+#[cfg(target_arch = "x86_64")]
+mod early;
 pub mod exec;
 pub mod fds;
 pub mod fs;
