@@ -30,6 +30,7 @@ pub fn perform(word: &str, args: &[String]) -> io::Result<ExitCode> {
         "read" => io::copy(&mut fs::File::open(argument::<String>(args, 0)?)?, &mut io::stdout()).map(drop)?,
         "mkdir" => fs::create_dir(argument::<String>(args, 0)?)?,
         "remove" => fs::remove_file(argument::<String>(args, 0)?)?,
+        "rename" => fs::rename(argument::<String>(args, 0)?, argument::<String>(args, 1)?)?,
         "list" => list(args)?,
         "mknod" => node(args)?,
         "open" => drop(open(args)?),
@@ -56,6 +57,7 @@ pub fn perform(word: &str, args: &[String]) -> io::Result<ExitCode> {
         "notify" => notify(args)?,
         "grab" => crate::spy::grab(args)?,
         "peek" => crate::spy::peek(args)?,
+        "reach" => crate::reach::reach()?,
         _ => return Err(io::Error::new(ErrorKind::InvalidInput, "no such deed")),
     }
     io::stdout().flush()?;

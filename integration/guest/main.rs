@@ -5,6 +5,7 @@ mod bomb;
 mod deeds;
 mod launch;
 mod probe;
+mod reach;
 mod sockets;
 mod spy;
 mod sys;

@@ -55,8 +55,8 @@ pub fn grab(args: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-/// `peek STOP`: looks at the descriptors of every other process until the file STOP is there. Prints how many beyond the
-/// standard three it could reach, as `seen N`.
+/// `peek STOP`: looks at the descriptors of every other process, once and until the file STOP is there. Prints how many
+/// beyond the standard three it could reach, as `seen N`.
 ///
 /// # Errors
 /// The errno of what could not be done.
@@ -64,7 +64,7 @@ pub fn peek(args: &[String]) -> io::Result<()> {
     let stop = stop(args)?;
     let mut seen = 0usize;
     looking()?;
-    while fs::symlink_metadata(stop).is_err() {
+    loop {
         for pid in others()? {
             let Ok(list) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
             let further = list.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -72,6 +72,9 @@ pub fn peek(args: &[String]) -> io::Result<()> {
             let own = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == std::path::Path::new("/guest"));
             let reached = |number: &u32| fs::read_link(format!("/proc/{pid}/fd/{number}")).is_ok();
             seen += further.filter(|number| *number > 2 && !own).filter(reached).count();
+        }
+        if fs::symlink_metadata(stop).is_ok() {
+            break;
         }
     }
     println!("seen {seen}");

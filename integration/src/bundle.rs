@@ -179,9 +179,13 @@ impl Bundle {
     /// `run` in the foreground of another program than the configuration's.
     #[track_caller]
     pub fn run_args(&self, args: &[&str]) -> Output {
+        self.again().args(args).run()
+    }
+
+    /// The same directory, to be run with another configuration after this one.
+    pub fn again(&self) -> Bundle {
         let config = self.config.clone();
-        let bundle = Bundle { path: self.path.clone(), config, coracle: self.coracle.clone(), ids: self.ids.clone() };
-        bundle.args(args).run()
+        Bundle { path: self.path.clone(), config, coracle: self.coracle.clone(), ids: self.ids.clone() }
     }
 
     /// Runs the probe, which must succeed, and returns its report.

@@ -19,8 +19,13 @@ impl HostMount {
 
     /// The directory on itself, so that it is a mount of its own.
     pub fn bind(path: &Path) -> HostMount {
+        HostMount::bind_of(path, path)
+    }
+
+    /// What is at `source`, on `path`.
+    pub fn bind_of(source: &Path, path: &Path) -> HostMount {
         let none: Option<&str> = None;
-        mount(Some(path), path, none, MsFlags::MS_BIND, none).unwrap();
+        mount(Some(source), path, none, MsFlags::MS_BIND, none).unwrap();
         HostMount(path.into())
     }
 

@@ -27,6 +27,11 @@ pub const fn test(name: &'static str, covers: &'static [u16], body: fn(&Context)
 }
 
 impl Test {
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// How long it may take, when that is not two minutes.
     #[must_use]
     pub const fn limit(mut self, limit: Duration) -> Test {

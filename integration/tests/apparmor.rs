@@ -71,6 +71,31 @@ pub const TESTS: &[Test] = &[
         let bundle = bundle.patch(json!({"linux": {"uidMappings": map, "gidMappings": map}}));
         bundle.args(&["/guest", "read", "/one"]).run().fails().stderr("Permission denied");
     }),
+    test(
+        "apparmor: CVE-2025-52881 CVE-2019-16884, a label goes to the kernel, not to what is mounted there",
+        &[134],
+        |t| {
+            let profiles = Profiles::load(t, &["/one"]);
+            let fake = "for name in attr/exec attr/apparmor/exec; do \
+            mkdir -p $ROOT/proc/1/$(dirname $name); printf fake >$ROOT/proc/1/$name; done";
+            let over = |script: &str| format!("mount -t tmpfs fake $ROOT/proc; ln -s 1 $ROOT/proc/self; {script}");
+            for script in ["mount --bind $FAKE $ROOT/proc/1/attr/apparmor/exec".to_owned(), over(fake)] {
+                let file = t.path("fake");
+                std::fs::write(&file, "fake").unwrap();
+                let bundle = confined(t, &profiles.names[0], true)
+                    .patch(json!({"linux": {"maskedPaths": null, "readonlyPaths": null}}));
+                let places = format!("set -e; ROOT='{}'; FAKE='{}'; ", bundle.rootfs().display(), file.display());
+                let env = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+                let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", places + &script], "env": env});
+                let mut container = bundle.patch(json!({"hooks": {"createContainer": [hook]}})).start();
+                assert_eq!(container.line(), "ready");
+                let own = std::fs::read_to_string(format!("/proc/{}/attr/current", container.pid())).unwrap();
+                assert_eq!(own.trim(), format!("{} (enforce)", profiles.names[0]));
+                assert_eq!(std::fs::read_to_string(&file).unwrap(), "fake");
+            }
+        },
+    )
+    .known(&[("runc 1.1", "writes it to whatever is there")]),
     test("apparmor: without a profile it is that of the caller", &[], |t| {
         requires!(need::apparmor());
         t.bundle().args(&CURRENT).run().ok().says("unconfined");

@@ -1,5 +1,12 @@
 //! Images, configurations and neighbours that want a mount or a device to land where it must not: on the host, or
-//! where the runtime itself writes. Each is named after the weakness it was found as.
+//! where the runtime itself writes. Each is named after the weakness it was found as. SECURITY.md lists them all.
+
+pub mod companion;
+pub mod descriptors;
+pub mod meddling;
+pub mod reach;
+pub mod rights;
+pub mod table;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -7,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use integration::{Bundle, Context, HostMount, Test, need, requires, test};
+use integration::{Bundle, Context, Facts, HostMount, Test, need, requires, test};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::{Value, json};
 
@@ -75,6 +82,18 @@ fn bare_dev(t: &Context) -> Bundle {
     bundle.patch(json!({"root": {"readonly": false}}))
 }
 
+/// Of the mount on top at /sys/fs/cgroup and of those below it.
+#[track_caller]
+fn cgroups_are_readonly(facts: &Facts) {
+    let mounts = facts.at("/mounts").as_array().unwrap();
+    let top = mounts.iter().rposition(|mount| mount["point"] == "/sys/fs/cgroup").unwrap();
+    for mount in &mounts[top..] {
+        let below = mount["point"].as_str().is_some_and(|point| point.starts_with("/sys/fs/cgroup"));
+        let writable = mount["options"].as_array().unwrap().iter().any(|option| option == "rw");
+        assert!(!(below && writable), "{mount}");
+    }
+}
+
 pub const TESTS: &[Test] = &[
     test("escapes: CVE-2019-16884, nothing but procfs on /proc", &[], |t| {
         let source = t.path("fake");
@@ -89,7 +108,8 @@ pub const TESTS: &[Test] = &[
         t.bundle().mount(json!({"destination": "/proc", "source": "/proc", "options": ["rbind"]})).run().ok();
         let linked = t.bundle().link("/proc", "/link");
         linked.mount(json!({"destination": "/link", "source": "/proc", "options": ["rbind"]})).run().ok();
-    }),
+    })
+    .known(&[("crun 1.8", "lets all be mounted on /proc")]),
     test("escapes: CVE-2019-16884, nothing below /proc but files that may be replaced", &[], |t| {
         let source = t.path("fake");
         fs::create_dir(&source).unwrap();
@@ -107,7 +127,7 @@ pub const TESTS: &[Test] = &[
             bundle.args(&["/guest", "read", &format!("/proc/{below}")]).run().ok().says("fake");
         }
     })
-    .known(&[("runc 1.1", "lets a tmpfs be mounted below /proc")]),
+    .known(&[("runc 1.1", "lets a tmpfs be mounted below /proc"), ("crun 1.8", "lets all be mounted below /proc")]),
     test("escapes: CVE-2019-19921 CVE-2023-27561 CVE-2023-28642, proc and sysfs on real directories only", &[], |t| {
         for name in ["proc", "sys"] {
             let bundle = t.bundle().directory("/fake");
@@ -147,7 +167,8 @@ pub const TESTS: &[Test] = &[
         let bundle = t.bundle().mount(shared).mount(tmpfs("/mnt/dir/made/deep")).mount(bind("/mnt/dir/file", &file));
         while_exchanging(&dir, &link, || assert!(bundle.run().code >= 0));
         canary.lives();
-    }),
+    })
+    .known(&[("crun 1.8", "does not make the ends of links")]),
     test("escapes: CVE-2025-31133, masks come from a real /dev/null", &[], |t| {
         let mask = json!({"linux": {"maskedPaths": ["/etc/passwd", "/etc/shadow"]}});
         let fakes: [fn(&Path); 2] =
@@ -162,7 +183,10 @@ pub const TESTS: &[Test] = &[
             bare_dev(t).patch(mask.clone()).mount(bind("/dev", &source)).run().fails();
         }
     })
-    .known(&[("runc 1.1", "masks with whatever is called /dev/null")]),
+    .known(&[
+        ("runc 1.1", "masks with whatever is called /dev/null"),
+        ("crun 1.8", "masks with the host's, and so takes such an image"),
+    ]),
     test("escapes: CVE-2025-31133, a /dev/null exchanged after it was made", &[], |t| {
         let bundle = bare_dev(t).patch(json!({"linux": {"maskedPaths": ["/etc/passwd"]}}));
         let null = bundle.rootfs().join("dev/null");
@@ -185,7 +209,7 @@ pub const TESTS: &[Test] = &[
             assert!(fs::metadata(canary.0.join("missing")).is_err());
         }
     })
-    .known(&[("runc 1.1", "makes the links of /dev by path")]),
+    .known(&[("runc 1.1", "makes the links of /dev by path"), ("crun 1.8", "makes devices and links by path")]),
     test("escapes: CVE-2023-25809, cgroups are read-only at every level", &[], |t| {
         let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
         let users = json!({"linux": {"uidMappings": map, "gidMappings": map}});
@@ -200,13 +224,7 @@ pub const TESTS: &[Test] = &[
             assert_eq!(cgroup["destination"], "/sys/fs/cgroup");
             let bundle = bundle.without_mounts(&["/sys", "/sys/fs/cgroup"]).mount(sys.clone()).mount(cgroup);
             let facts = bundle.with(if v2 { t.coracle().v2() } else { t.coracle() }).facts();
-            let mounts = facts.at("/mounts").as_array().unwrap();
-            let top = mounts.iter().rposition(|mount| mount["point"] == "/sys/fs/cgroup").unwrap();
-            for mount in &mounts[top..] {
-                let below = mount["point"].as_str().is_some_and(|point| point.starts_with("/sys/fs/cgroup"));
-                let writable = mount["options"].as_array().unwrap().iter().any(|option| option == "rw");
-                assert!(!(below && writable), "{mount}");
-            }
+            cgroups_are_readonly(&facts);
         }
     })
     .known(&[("runc 1.1", "leaves the tmpfs of the v1 hierarchies writable")]),
@@ -217,7 +235,8 @@ pub const TESTS: &[Test] = &[
             t.bundle().mount(mount).run().fails();
         }
         t.bundle().mount(json!({"destination": "/mnt", "type": "tmpfs", "options": ["mode=755\0x"]})).run().fails();
-    }),
+    })
+    .known(&[("crun 1.8", "takes what is before the NUL byte")]),
     test("escapes: a device is refused where something else is", &[277], |t| {
         let device = json!({"linux": {"devices": [{"path": "/dev/odd", "type": "c", "major": 1, "minor": 3}]}});
         let wrong: [fn(&Path); 3] = [
@@ -231,7 +250,7 @@ pub const TESTS: &[Test] = &[
             bundle.run().fails().stderr("/dev/odd");
         }
     })
-    .known(&[("runc 1.1", "takes what is there")]),
+    .known(&[("runc 1.1", "takes what is there"), ("crun 1.8", "takes what is there")]),
     test("escapes: without a mount namespace nothing is mounted on the host", &[], |t| {
         // Other tests mount at the same time: what counts is what is below this one's files.
         let here = t.path("").display().to_string();
@@ -249,7 +268,7 @@ pub const TESTS: &[Test] = &[
         bare().patch(json!({"linux": {"readonlyPaths": ["/etc"]}})).run().fails().stderr("mount namespace");
         assert_eq!(own(), before);
     })
-    .known(&[("runc 1.1", "mounts on the host, and leaves it there")]),
+    .known(&[("runc 1.1", "mounts on the host, and leaves it there"), ("crun 1.8", "mounts on the host")]),
     test("escapes: links that lead nowhere yet are followed and their ends made", &[20, 205], |t| {
         let bundle = t.bundle().file("/../extra/file", "bound");
         let bundle =
@@ -263,7 +282,7 @@ pub const TESTS: &[Test] = &[
         }
         t.bundle().link("/b", "/a").link("/a", "/b").mount(tmpfs("/a/x")).run().fails().stderr("ELOOP");
     })
-    .known(&[("runc 1.1", "says it in other words")]),
+    .known(&[("runc 1.1", "says it in other words"), ("crun 1.8", "does not make the ends of links")]),
     test("escapes: a source in the root file system is what earlier mounts made of it", &[16], |t| {
         let bundle = t.bundle().file("/../extra/file", "bound");
         let rootfs = bundle.rootfs();

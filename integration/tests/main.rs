@@ -57,6 +57,11 @@ use std::process::ExitCode;
 use integration::{Ordinary, Test};
 
 fn main() -> ExitCode {
+    integration::main(&tests(), differential::unused)
+}
+
+/// All of them.
+fn tests() -> Vec<Test> {
     let topics: &[&[Test]] = &[
         lifecycle::TESTS,
         mounts::TESTS,
@@ -96,6 +101,12 @@ fn main() -> ExitCode {
         check::TESTS,
         readme::TESTS,
         escapes::TESTS,
+        escapes::descriptors::TESTS,
+        escapes::meddling::TESTS,
+        escapes::rights::TESTS,
+        escapes::companion::TESTS,
+        escapes::reach::TESTS,
+        escapes::table::TESTS,
         image_run::TESTS,
         image_places::TESTS,
         image_registry::TESTS,
@@ -113,5 +124,5 @@ fn main() -> ExitCode {
         tests.extend(topics.map(|test| test.called_by(caller)));
     }
     tests.extend(differential::tests());
-    integration::main(&tests, differential::unused)
+    tests
 }

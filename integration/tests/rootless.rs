@@ -123,5 +123,6 @@ pub const TESTS: &[Test] = &[
             let file = fs::metadata(format!("/proc/{}/environ", container.pid())).unwrap();
             assert_eq!((file.uid(), file.gid()), (0, 0));
         }
-    }),
+    })
+    .known(&[("runc 1.1", "leaves that of a user to the user")]),
 ];

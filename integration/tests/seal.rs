@@ -18,6 +18,11 @@ fn strong(bundle: Bundle) -> Bundle {
     bundle.patch(json!({"process": {"capabilities": sets, "noNewPrivileges": false}, "root": {"readonly": false}}))
 }
 
+/// A place to write to, whoever root is.
+fn tmp() -> serde_json::Value {
+    json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]})
+}
+
 /// What the program of `pid` is, as a handle nothing was read from.
 fn program(pid: i32) -> fs::File {
     let path = format!("/proc/{pid}/exe");
@@ -81,16 +86,64 @@ pub const TESTS: &[Test] = &[
         assert!(fs::read(&host).unwrap() == before, "the host's program has changed");
     }),
     test("CVE-2016-9962: descriptors of a process that enters cannot be reached", &[], |t| {
-        let writable = json!({"root": {"readonly": false}});
-        let bundle = t.bundle().patch(writable).args(&["/guest", "peek", "/tmp/stop"]);
-        let mut container = bundle.start();
-        assert_eq!(container.line(), "looking");
-        for _ in 0..100 {
-            container.exec(["/guest", "print", "x"]).ok();
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+        let users = t.bundle().namespace(json!({"type": "user"}));
+        let users = strong(users.patch(json!({"linux": {"uidMappings": map, "gidMappings": map}})));
+        for bundle in [t.bundle(), users] {
+            let mut container = bundle.args(&["/guest", "peek", "/tmp/stop"]).mount(tmp()).start();
+            assert_eq!(container.line(), "looking");
+            for _ in 0..100 {
+                container.exec(["/guest", "print", "x"]).ok();
+            }
+            // It may be killed before it is done: the container ends as soon as the file is there.
+            let _ = container.exec(["/guest", "write", "/tmp/stop"]).code;
+            let said = container.line();
+            assert!(said.ends_with(" 0"), "descriptors beyond the standard three were seen: {said}");
         }
-        // It may be killed before it is done: the container ends as soon as the file is there.
-        let _ = container.exec(["/guest", "write", "/tmp/stop"]).code;
-        let said = container.line();
-        assert!(said.ends_with(" 0"), "descriptors beyond the standard three were seen: {said}");
+    }),
+    test("CVE-2016-9962: descriptors of a program that is nobody's secret are seen", &[], |t| {
+        let (bundle, file) = (t.bundle(), t.path("open"));
+        fs::write(&file, "x").unwrap();
+        fs::hard_link(t.guest(), bundle.rootfs().join("other")).unwrap();
+        let bundle = bundle.with(t.coracle().launched(format!("open=3:{}", file.display()))).args(&["/other", "trap"]);
+        let mut container = bundle.start_with(&["--preserve-fds", "1"]);
+        assert_eq!(container.line(), "ready");
+        let said = container.exec(["/guest", "peek", "/guest"]);
+        said.ok().stdout("seen 1");
+    }),
+    test("CVE-2019-5736: without privilege the program that runs is in sealed memory", &[], |t| {
+        let user = json!([{"containerID": 0, "hostID": 65534, "size": 1}]);
+        let own = t.path("own");
+        fs::copy(t.coracle().program(), &own).unwrap();
+        std::os::unix::fs::chown(&own, Some(65534), Some(65534)).unwrap();
+        let before = fs::read(&own).unwrap();
+        let bundle = crate::rootless::bundle_of(t, 65534, &user).args(&["/guest", "trap"]);
+        let bundle = bundle.with(t.peer(own.to_str().unwrap()).launched("user=65534"));
+        let mut container = bundle.create();
+        let handle = program(container.pid());
+        assert!(!is_host_file(&handle, &own), "the user's own file runs");
+        let overwritten = |when: &str| {
+            use std::io::Write;
+            let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&handle));
+            let written = fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(b"#!"));
+            assert!(written.is_err(), "written to {when}");
+        };
+        overwritten("while it runs");
+        container.kill("KILL").ok();
+        container.wait();
+        overwritten("after it has ended");
+        assert!(fs::read(&own).unwrap() == before, "the user's program has changed");
+    }),
+    test("CVE-2019-5736: where files in memory may not be executed", &[], |t| {
+        requires!(need::path("/proc/sys/vm/memfd_noexec"));
+        requires!(need::program("/usr/bin/unshare"));
+        let bundle = t.bundle().args(&["/guest", "print", "ran"]);
+        bundle.save();
+        // A setting of the pid namespace, which is one for this alone.
+        let script = "echo 2 >/proc/sys/vm/memfd_noexec && exec \"$@\"";
+        let call = bundle.coracle().call(["run", "--bundle"]).arg(bundle.path()).arg(bundle.id()).command();
+        let words = std::iter::once(call.get_program()).chain(call.get_args()).map(|word| word.to_str().unwrap());
+        let unshare = ["--pid", "--fork", "--mount-proc", "sh", "-c", script, "sh"];
+        t.tool("/usr/bin/unshare", &unshare).args(words).run().ok().says("ran");
     }),
 ];
