@@ -1,10 +1,11 @@
 //! Requests to one repository: tried again where that helps, with the authorization that is asked for.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ureq::http::Request;
+use ureq::http::{Request, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, SendBody};
 
@@ -16,6 +17,9 @@ use crate::name::Name;
 
 /// How often a request is made before its failure counts.
 const ATTEMPTS: u32 = 4;
+
+/// How often a registry may send on.
+const REDIRECTS: u32 = 5;
 
 const AGENT: &str = concat!("coracle-image/", env!("CARGO_PKG_VERSION"));
 
@@ -76,19 +80,17 @@ impl Client {
 
     /// Asks for a URL: what the registry itself named may be on another host, which gets no credentials.
     pub fn request(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &mut Body<'_>) -> Result<Response> {
-        let own = self.is_own(url);
         let mut failures = 0;
         let mut asked = false;
         loop {
-            let authorization = if own { self.authorization() } else { None };
-            let error = match self.once(method, url, headers, body, authorization.as_deref()) {
-                Ok(response) if response.status() == 401 && own && !asked => {
+            let error = match self.followed(method, url, headers, body) {
+                Ok((response, true)) if response.status() == 401 && !asked => {
                     asked = true;
                     self.authorize(&response)?;
                     continue;
                 }
-                Ok(response) if !matches!(response.status(), 429 | 500 | 502..=504) => return Ok(response),
-                Ok(response) => response.failure(),
+                Ok((response, _)) if !matches!(response.status(), 429 | 500 | 502..=504) => return Ok(response),
+                Ok((response, _)) => response.failure(),
                 Err(error) => error,
             };
             failures += 1;
@@ -99,16 +101,60 @@ impl Client {
         }
     }
 
-    /// `location` as the registry gave it, in full.
-    pub fn absolute(&self, location: &str) -> Result<String> {
-        if location.starts_with('/') && !location.starts_with("//") {
-            return Ok(format!("{}{location}", self.origin));
+    /// The answer from where the registry sends on, and whether that is the registry itself.
+    fn followed(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &mut Body<'_>,
+    ) -> Result<(Response, bool)> {
+        let mut url = url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let own = self.is_own(&url);
+            let authorization = if own { self.authorization() } else { None };
+            let response = self.once(method, &url, headers, body, authorization.as_deref())?;
+            if !matches!(response.status(), 301..=303 | 307 | 308) || !matches!(method, "GET" | "HEAD") {
+                return Ok((response, own));
+            }
+            let location = response.header("location").unwrap_or_default();
+            url = self.absolute(&url, &location)?;
         }
-        let secure = self.origin.starts_with("https://");
-        match location.starts_with("https://") || (location.starts_with("http://") && !secure) {
-            true => Ok(location.to_owned()),
-            false => Err(Error::invalid(format!("the registry leads to {location:?}"))),
-        }
+        Err(Error::new(Kind::Unsupported, format!("the registry sends on more than {REDIRECTS} times")))
+    }
+
+    /// Where `location`, as the answer from `url` gave it, leads. It is followed by HTTP alone, not from TLS to plain HTTP,
+    /// and not to addresses that mean something else to each machine, behind which clouds keep their secrets.
+    pub fn absolute(&self, url: &str, location: &str) -> Result<String> {
+        let refused = || Error::new(Kind::Unsupported, format!("the registry leads to {location:?}"));
+        let from: Uri = url.parse().map_err(|_| refused())?;
+        let scheme = from.scheme_str().unwrap_or("https");
+        let full = match location {
+            _ if location.starts_with("//") => format!("{scheme}:{location}"),
+            _ if location.starts_with('/') => {
+                format!("{scheme}://{}{location}", from.authority().map_or("", |authority| authority.as_str()))
+            }
+            _ => location.to_owned(),
+        };
+        let to: Uri = full.parse().map_err(|_| refused())?;
+        let (Some(host), Some(authority)) = (to.host(), to.authority()) else { return Err(refused()) };
+        let safe = match to.scheme_str() {
+            Some("https") => true,
+            Some("http") => !self.origin.starts_with("https://"),
+            _ => false,
+        };
+        let link_local = match host.trim_matches(['[', ']']).parse() {
+            Ok(IpAddr::V4(address)) => address.is_link_local(),
+            Ok(IpAddr::V6(address)) => address.is_unicast_link_local(),
+            Err(_) => false,
+        };
+        let sound = safe && !authority.as_str().contains('@') && (!link_local || self.is_own(&full));
+        if sound { Ok(full) } else { Err(refused()) }
+    }
+
+    /// Where `location` of an answer of the registry itself leads.
+    pub fn place(&self, location: &str) -> Result<String> {
+        self.absolute(&self.origin, location)
     }
 
     fn is_own(&self, url: &str) -> bool {
@@ -125,8 +171,10 @@ impl Client {
         let header = refused.header("www-authenticate").unwrap_or_default();
         let challenge = Challenge::parse(&header)
             .ok_or_else(|| Error::new(Kind::Unsupported, format!("the registry wants authentication {header:?}")))?;
-        let secure = self.origin.starts_with("https://");
-        let authorization = challenge.answer(&self.agent, self.credentials.as_ref(), &self.scope, secure)?;
+        if let Challenge::Bearer { realm, .. } = &challenge {
+            self.place(realm)?;
+        }
+        let authorization = challenge.answer(&self.agent, self.credentials.as_ref(), &self.scope)?;
         *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(authorization);
         Ok(())
     }
@@ -231,7 +279,6 @@ pub fn failed(error: ureq::Error) -> Error {
         | ureq::Error::Rustls(_)
         | ureq::Error::RequireHttpsOnly(_)
         | ureq::Error::HostNotFound
-        | ureq::Error::TooManyRedirects
         | ureq::Error::BadUri(_)
         | ureq::Error::InvalidProxyUrl) => Error::new(Kind::Unsupported, error.to_string()),
         error => Error::invalid(error.to_string()),
@@ -250,8 +297,8 @@ fn agent(tls_verify: bool) -> Result<Agent> {
         .tls_config(tls.build())
         .user_agent(AGENT)
         .accept_encoding("identity")
-        .max_redirects(5)
-        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_recv_response(Some(Duration::from_secs(120)))
         .timeout_per_read(Some(Duration::from_secs(60)))

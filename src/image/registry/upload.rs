@@ -28,7 +28,7 @@ impl Registry {
             202 => {
                 // It has begun an upload instead, which nobody will end.
                 if let Some(place) = response.header("location") {
-                    let _ = self.client.request("DELETE", &self.client.absolute(&place)?, &[], &mut Body::None);
+                    let _ = self.client.request("DELETE", &self.client.place(&place)?, &[], &mut Body::None);
                 }
                 Ok(false)
             }
@@ -41,7 +41,7 @@ impl Registry {
         let put = || -> Result<()> {
             let begun = self.client.call("POST", "blobs/uploads/", &[], &mut Body::Bytes(&[]))?.expect(&[202])?;
             let place = begun.header("location").ok_or_else(|| Error::invalid("the registry names no place for it"))?;
-            let place = self.client.absolute(&place)?;
+            let place = self.client.place(&place)?;
             let joint = if place.contains('?') { '&' } else { '?' };
             let url = format!("{place}{joint}digest={}", encoded(&blob.digest.to_string()));
             let headers = [("Content-Type", "application/octet-stream")];
