@@ -66,8 +66,10 @@ impl Answer {
             return Ok(());
         }
         out.write_all(&self.body[..self.broken.unwrap_or(self.body.len())])?;
-        while self.endless {
-            out.write_all(&self.body)?;
+        if self.endless {
+            loop {
+                out.write_all(&self.body)?;
+            }
         }
         out.flush()
     }
