@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Called {
     /// Which process: 0 is the one that was called, the others in the order in which they appear.
     pub process: usize,
-    /// Which call of that process, from 0.
+    /// Which of that process's calls of this number, from 0: one call more of another kind does not shift it.
     pub nth: usize,
     /// The call's number.
     pub call: Sysno,
@@ -52,7 +52,6 @@ pub enum Action {
 /// Where to do what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: in a run that takes another way, so that another call comes there, nothing is done.
     pub at: Called,
     pub action: Action,
 }
@@ -60,7 +59,7 @@ pub struct Fault {
 impl Display for Fault {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Called { process, nth, call } = self.at;
-        write!(f, "process {process} call {nth} {call} ")?;
+        write!(f, "process {process} {call} #{nth} ")?;
         match self.action {
             Action::Fail(errno) => write!(f, "fails with {:?}", Errno::from_raw(errno)),
             Action::FailAfter(errno) => write!(f, "is made and fails with {:?}", Errno::from_raw(errno)),
@@ -87,7 +86,7 @@ pub struct Trace {
 
 struct Process {
     number: usize,
-    calls: usize,
+    calls: BTreeMap<Sysno, usize>,
     /// It runs the runtime's program, not yet what prepares the caller's state.
     counts: bool,
     /// The errno to return from the call that it is in.
@@ -153,7 +152,13 @@ impl Tracer {
 
     fn appear(&mut self, pid: Pid, counts: bool) {
         let number = self.appeared;
-        self.known.entry(pid.as_raw()).or_insert(Process { number, calls: 0, counts, result: None, kill: false });
+        self.known.entry(pid.as_raw()).or_insert(Process {
+            number,
+            calls: BTreeMap::new(),
+            counts,
+            result: None,
+            kill: false,
+        });
         self.appeared = self.known.values().map(|process| process.number + 1).max().unwrap_or(0).max(self.appeared);
     }
 
@@ -268,8 +273,9 @@ impl Tracer {
             return;
         };
         let Some(call) = usize::try_from(registers.orig_rax).ok().and_then(Sysno::new) else { return };
-        let here = Called { process: process.number, nth: process.calls, call };
-        process.calls += 1;
+        let calls = process.calls.entry(call).or_default();
+        let here = Called { process: process.number, nth: *calls, call };
+        *calls += 1;
         self.calls.push(here);
         let Some(fault) = self.fault.filter(|fault| fault.at == here) else { return };
         self.hit = Some(call);

@@ -230,7 +230,7 @@ impl NewDirectory {
             // An empty one that is there will do, with the mode it needs.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 let dir = open_directory(path)?;
-                if std::fs::read_dir(path)?.next().is_some() {
+                if std::fs::read_dir(path)?.next().transpose()?.is_some() {
                     return Err(Error::invalid(format!("{} is not empty", path.display())));
                 }
                 rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o700))?;

@@ -131,8 +131,9 @@ impl Root {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.explicit => return Ok(Vec::new()),
             Err(error) => return Err(self.refused("list", &error)),
         };
+        let entries: Vec<_> = entries.collect::<std::io::Result<_>>().map_err(|error| self.refused("list", &error))?;
         let mut names: Vec<String> = entries
-            .flatten()
+            .into_iter()
             .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
@@ -214,7 +215,8 @@ impl Entry {
 
     fn is_empty(&self) -> Result<bool> {
         let mut entries = std::fs::read_dir(&self.path).context(|| format!("list {}", self.path.display()))?;
-        Ok(entries.next().is_none())
+        let first = entries.next().transpose().context(|| format!("list {}", self.path.display()))?;
+        Ok(first.is_none())
     }
 
     /// Keeps the lock on `directory`, unless it is not the container's any more.
@@ -308,11 +310,15 @@ impl Entry {
 
     /// Whether all that is in the directory is this runtime's. Where there is no record, nothing else tells a container
     /// from a directory that `--root` was not meant for.
-    pub fn is_ours(&self) -> bool {
+    pub fn is_ours(&self) -> Result<bool> {
         let names = || ALWAYS.iter().chain(&SELDOM).chain(&[CRIU_ROOT, notify::DIRECTORY]);
         let known = |name: &std::ffi::OsStr| names().any(|own| name == *own);
-        let Ok(mut entries) = std::fs::read_dir(&self.path) else { return true };
-        entries.all(|entry| entry.is_ok_and(|entry| known(&entry.file_name())))
+        let list = || std::fs::read_dir(&self.path)?.collect::<std::io::Result<Vec<_>>>();
+        match list() {
+            Ok(entries) => Ok(entries.iter().all(|entry| known(&entry.file_name()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error).context(|| format!("list {}", self.path.display())),
+        }
     }
 
     /// Removes the directory. Only what this runtime puts there goes: a directory that holds anything else is not a

@@ -46,7 +46,7 @@ pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
 /// Whether there was one.
 pub(super) fn clear(root: &Root, id: &ContainerId) -> Result<bool> {
     let mut entry = root.entry(id)?;
-    if !entry.try_lock()? || entry.state()?.is_some() || !entry.is_ours() {
+    if !entry.try_lock()? || entry.state()?.is_some() || !entry.is_ours()? {
         return Ok(false);
     }
     remove_remains(&entry, id)?;
@@ -55,7 +55,7 @@ pub(super) fn clear(root: &Root, id: &ContainerId) -> Result<bool> {
 
 /// Removes the directory of a creation that was cut short before anything was recorded.
 fn remove_remains(entry: &Entry, id: &ContainerId) -> Result<()> {
-    if !entry.is_ours() {
+    if !entry.is_ours()? {
         let text = format!("{} is no container's state, and stays", entry.path().display());
         return Err(Error::new(Kind::InvalidState, text));
     }
