@@ -5,6 +5,8 @@
 //! `FAULTS_SEED=N` draws another sample, `FAULTS_SEED=random` a new one each time. `FAULTS_TELL=1` names each before it is tried.
 
 mod errnos;
+mod images;
+mod shims;
 mod trial;
 mod verbs;
 
@@ -12,10 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use integration::{Context, Test, test};
 
-use trial::Outcome;
-use verbs::{Subject, VERBS};
+use images::Imaging;
+use shims::Shimming;
+use trial::{Outcome, Tried};
+use verbs::{Runtime, Subject, VERBS};
 
-const BY_DEFAULT: Duration = Duration::from_secs(6);
+const BY_DEFAULT: Duration = Duration::from_secs(4);
 const ALL: Duration = Duration::from_secs(3600);
 
 /// What happened, by number.
@@ -54,17 +58,29 @@ fn shuffled(size: usize, seed: usize) -> impl Iterator<Item = usize> {
     (0..size).map(move |index| (seed + index * stride) % size)
 }
 
-fn perform(t: &Context, name: &str) {
+fn runtime(t: &Context, name: &str) {
     let verb = VERBS.iter().find(|verb| verb.name == name).unwrap();
     let bundle = t.bundle().patch((verb.patch)()).args(&["/guest", "trap"]);
     bundle.save();
     let coracle = t.coracle();
     let subject = Subject { bundle: &bundle, coracle: &coracle, id: bundle.id() };
+    perform(t, name, &Runtime { subject, verb });
+}
+
+fn image(t: &Context, name: &str) {
+    perform(t, name, &Imaging::new(t, name));
+}
+
+fn shim(t: &Context, name: &str) {
+    perform(t, name, &Shimming::new(t, name));
+}
+
+fn perform(t: &Context, name: &str, tried: &dyn Tried) {
     let scratch = t.path("");
     let learn = || {
-        let plain = trial::traced(&subject, verb, &scratch, None);
+        let plain = trial::traced(tried, &scratch, None);
         assert!(plain.code == 0, "without a fault: {}", plain.text);
-        subject.delete().unwrap();
+        tried.clean().unwrap();
         plain
     };
     // The first time there are directories to make that every other one finds.
@@ -83,7 +99,7 @@ fn perform(t: &Context, name: &str) {
             println!("{place}");
         }
         tally.tried += 1;
-        match trial::trial(&subject, verb, &scratch, t.token(), fault) {
+        match trial::trial(tried, &scratch, t.token(), fault) {
             Outcome::Survived => tally.survived += 1,
             Outcome::Failed => tally.failed += 1,
             Outcome::Missed => tally.missed += 1,
@@ -114,7 +130,10 @@ fn report(name: &str, seed: usize, (calls, faults): (usize, usize), tally: &Tall
 
 macro_rules! verb {
     ($name:literal) => {
-        test(concat!("faults: ", $name), &[], |t| perform(t, $name)).limit(Duration::from_secs(4000))
+        verb!($name, runtime)
+    };
+    ($name:literal, $of:ident) => {
+        test(concat!("faults: ", $name), &[], |t| $of(t, $name)).limit(Duration::from_secs(4000))
     };
 }
 
@@ -135,4 +154,14 @@ pub const TESTS: &[Test] = &[
     verb!("list"),
     verb!("ps"),
     verb!("events"),
+    verb!("image pull", image),
+    verb!("image bundle", image),
+    verb!("image unpack", image),
+    verb!("image run", image),
+    verb!("image commit", image),
+    verb!("image gc", image),
+    verb!("image rm", image),
+    verb!("image rm-container", image),
+    verb!("shim start", shim),
+    verb!("shim delete", shim),
 ];

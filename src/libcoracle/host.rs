@@ -21,20 +21,20 @@ pub fn probe(layout: &Layout) -> Result<Host> {
     Ok(Host {
         euid: geteuid().as_raw(),
         egid: getegid().as_raw(),
-        in_userns: in_userns(),
+        in_userns: in_userns()?,
         capabilities: own,
         bounding: own_capabilities(caps::CapSet::Bounding)?,
-        may_set_groups: std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"allow")),
+        may_set_groups: text("/proc/self/setgroups")?.is_some_and(|text| text.starts_with("allow")),
         hard_limits: std::array::from_fn(|i| coracle_sys::rlimit::own(i as u32).map_or(u64::MAX, |(_, hard)| hard)),
         open_files: files::callers(),
-        last_capability: last_capability(),
+        last_capability: last_capability()?,
         cgroup: match layout.mode() {
             Mode::Absent => CgroupMode::None,
             Mode::V1 => CgroupMode::V1,
             Mode::V2 => CgroupMode::V2,
             Mode::Hybrid => CgroupMode::Hybrid,
         },
-        apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y")),
+        apparmor: text("/sys/module/apparmor/parameters/enabled")?.is_some_and(|text| text.starts_with('Y')),
         selinux: nix::sys::statfs::statfs("/sys/fs/selinux").is_ok_and(|fs| fs.filesystem_type() == SELINUX_MAGIC),
         unified: layout.unified().map(Path::to_path_buf),
         hierarchies: layout.hierarchies().map(hierarchy).collect(),
@@ -74,13 +74,22 @@ fn own_capabilities(set: caps::CapSet) -> Result<u64> {
 }
 
 /// The highest capability of the kernel (capabilities(7)).
-fn last_capability() -> u32 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
-    text.trim().parse().unwrap_or(LAST_OF_5_9)
+fn last_capability() -> Result<u32> {
+    let text = text("/proc/sys/kernel/cap_last_cap")?.unwrap_or_default();
+    Ok(text.trim().parse().unwrap_or(LAST_OF_5_9))
 }
 
 /// Whether this process is in a user namespace other than the initial one (user_namespaces(7)).
-fn in_userns() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    !map.split_whitespace().eq(["0", "0", "4294967295"])
+fn in_userns() -> Result<bool> {
+    let map = text("/proc/self/uid_map")?.unwrap_or_default();
+    Ok(!map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// A file of the kernel's, if it has that one. An error is not taken for its absence, which would mean something.
+fn text(path: &str) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(|| format!("read {path}")),
+    }
 }

@@ -76,7 +76,12 @@ impl Root {
     /// [`Kind::AlreadyExists`] if the id is in use.
     pub fn claim(&self, id: &ContainerId) -> Result<Claim> {
         let make = |path: &Path, recursive| DirBuilder::new().mode(0o700).recursive(recursive).create(path);
-        make(&self.path, true).map_err(|error| self.refused("create", &error))?;
+        // What a recursive creation finds to be there it looks at too, and forgets why it could not.
+        match std::fs::metadata(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => make(&self.path, true),
+            other => other.map(drop),
+        }
+        .map_err(|error| self.refused("create", &error))?;
         let dir = self.dir(id);
         make(&dir, false).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {

@@ -1,7 +1,8 @@
 //! `start`: containerd asks for the shim of a container. It gets a new one, or that of the container's group.
 
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{PipeWriter, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -42,15 +43,27 @@ struct Asked {
 pub fn start(args: &Args) -> Result<()> {
     let asked = Asked::read(args)?;
     let group = config::group(Path::new(".")).unwrap_or_else(|| args.id.clone());
-    let path = socket(&asked, &args.namespace, &group);
+    let path = socket(&asked.sockets, &asked.address, &args.namespace, &group);
+    let mut waiting = None;
     if let Some(listener) = listen(&path)? {
-        serve(args, &asked, &path, listener).inspect_err(|_| {
+        waiting = Some(serve(args, &asked, &path, listener).inspect_err(|_| {
             let _ = std::fs::remove_file(&path);
-        })?;
+        })?);
     }
     let address = format!("unix://{path}");
     std::fs::write(ADDRESS, &address).doing(|| format!("write {ADDRESS}"))?;
-    answer(&address, asked.since_2_3)
+    answer(&address, asked.since_2_3)?;
+    // Without this byte, because something failed or this process was killed, the shim ends.
+    waiting.map_or(Ok(()), |mut shim| shim.write_all(b"+").doing(|| "tell the shim to serve".into()))
+}
+
+/// Waits until containerd was told of this shim; not if it never was, which nobody would then end.
+pub fn answered() -> Result<bool> {
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned().doing(|| "take over the pipe".into())?;
+    let count = File::from(stdout).read(&mut [0]).doing(|| "wait for the answer".into())?;
+    let null = File::options().write(true).open("/dev/null").doing(|| "open /dev/null".into())?;
+    nix::unistd::dup2_stdout(null).doing(|| "replace standard output".into())?;
+    Ok(count == 1)
 }
 
 impl Asked {
@@ -83,16 +96,21 @@ impl Asked {
 }
 
 /// The name containerd's own tools look for: a digest, as paths of sockets are short.
-fn socket(asked: &Asked, namespace: &str, group: &str) -> String {
-    let name = Sha256::digest(Path::new(&asked.address).join(namespace).join(group).as_os_str().as_encoded_bytes());
+pub fn socket(sockets: &str, address: &str, namespace: &str, group: &str) -> String {
+    let name = Sha256::digest(Path::new(address).join(namespace).join(group).as_os_str().as_encoded_bytes());
     let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}/{name}", asked.sockets)
+    format!("{sockets}/{name}")
 }
 
 /// Listens at `path`; `None` if a shim does so already.
 fn listen(path: &str) -> Result<Option<UnixListener>> {
     for dir in [Path::new(SOCKETS), Path::new(path).parent().unwrap_or(Path::new("/"))] {
-        std::fs::create_dir_all(dir).doing(|| format!("create {}", dir.display()))?;
+        // What a recursive creation finds to be there it looks at too, and forgets why it could not.
+        match std::fs::metadata(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir_all(dir),
+            other => other.map(drop),
+        }
+        .doing(|| format!("create {}", dir.display()))?;
     }
     match UnixListener::bind(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
@@ -106,21 +124,23 @@ fn listen(path: &str) -> Result<Option<UnixListener>> {
     UnixListener::bind(path).map(Some).doing(|| format!("listen on {path}"))
 }
 
-/// Starts the process that serves, with the listener as its standard input.
-fn serve(args: &Args, asked: &Asked, path: &str, listener: UnixListener) -> Result<()> {
+/// Starts the process that serves, with the listener as its standard input, and as its standard output a pipe by which it
+/// learns that it may ([`answered`]).
+fn serve(args: &Args, asked: &Asked, path: &str, listener: UnixListener) -> Result<PipeWriter> {
     let program = std::env::current_exe().doing(|| "find the shim".into())?;
     let mut command = Command::new(program);
     command.args(["-namespace", &args.namespace, "-id", &args.id, "-address", &asked.address, "-socket", path]);
     command.env(EVENTS, &asked.events);
     // One heap for all threads, and small stacks: there is a shim for every pod.
     command.env("MALLOC_ARENA_MAX", "1").env("RUST_MIN_STACK", STACK);
-    command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::null()).stderr(Stdio::null());
+    let (answered, answer) = std::io::pipe().doing(|| "make a pipe".into())?;
+    command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::from(answered)).stderr(Stdio::null());
     let mut child = command.spawn().doing(|| "start shim".into())?;
     let placed = place(child.id(), &asked.options);
     if placed.is_err() {
         let _ = (child.kill(), child.wait());
     }
-    placed
+    placed.map(|()| answer)
 }
 
 /// Puts the shim where it is to be, before anything happens in it.

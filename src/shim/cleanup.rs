@@ -10,7 +10,8 @@ use containerd_shim_protos::api::DeleteResponse;
 use containerd_shim_protos::protobuf::Message;
 
 use crate::args::Args;
-use crate::bootstrap::ADDRESS;
+use crate::bootstrap::{self, ADDRESS};
+use crate::config;
 use crate::error::{Doing, Error, Result};
 use crate::events::timestamp;
 use crate::exits::{Children, Exit};
@@ -35,7 +36,7 @@ pub fn delete(args: &Args) -> Result<()> {
     // Before: what did not end by itself ends by this.
     let ended = record::read(&bundle);
     clean_up(&runtime, &args.id, &bundle.join("rootfs"))?;
-    remove_socket(&bundle);
+    remove_socket(args, &bundle);
     let (pid, exit) = ended.unwrap_or_else(|| (read_pid(&bundle.join("init.pid")).unwrap_or(0), Exit::killed()));
     let response = DeleteResponse {
         pid,
@@ -48,10 +49,16 @@ pub fn delete(args: &Args) -> Result<()> {
 }
 
 /// A shim that was killed leaves its socket behind; that of a pod may serve others.
-fn remove_socket(bundle: &Path) {
-    let Ok(address) = std::fs::read_to_string(bundle.join(ADDRESS)) else { return };
-    let path = address.strip_prefix("unix://").unwrap_or(&address);
-    if UnixStream::connect(path).is_err() {
+fn remove_socket(args: &Args, bundle: &Path) {
+    let path = match std::fs::read_to_string(bundle.join(ADDRESS)) {
+        Ok(address) => address.strip_prefix("unix://").unwrap_or(&address).to_owned(),
+        // Killed before it said where: there, unless containerd had another place for it.
+        Err(_) => {
+            let group = config::group(bundle).unwrap_or_else(|| args.id.clone());
+            bootstrap::socket(bootstrap::SOCKETS, &args.address, &args.namespace, &group)
+        }
+    };
+    if UnixStream::connect(&path).is_err() {
         let _ = std::fs::remove_file(path);
     }
 }

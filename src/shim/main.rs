@@ -80,6 +80,9 @@ fn serve(args: &Args) -> Result<()> {
     let listener = stdin.as_fd().try_clone_to_owned().doing(|| "take over the listener".into())?;
     let null = std::fs::File::open("/dev/null").doing(|| "open /dev/null".into())?;
     nix::unistd::dup2_stdin(null).doing(|| "replace standard input".into())?;
+    if !bootstrap::answered()? {
+        return std::fs::remove_file(&args.socket).doing(|| format!("remove {}", args.socket));
+    }
     nix::unistd::setsid().doing(|| "start a session".into())?;
     // Containers become children of this process when the runtime that made them ends.
     nix::sys::prctl::set_child_subreaper(true).doing(|| "become subreaper".into())?;

@@ -1,17 +1,17 @@
-//! One trial: the container made ready, the verb with its fault, and everything that must hold afterwards.
+//! One trial: everything made ready, the call with its fault, and what must hold afterwards.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use integration::{Action, Called, Fault, Snapshot, Trace, trace};
+use integration::{Action, Call, Called, Fault, Snapshot, Trace, trace};
 use nix::errno::Errno;
 use syscalls::Sysno;
 
 use super::errnos;
-use super::verbs::{Status, Subject, Verb};
 
 /// How a trial went.
 pub enum Outcome {
-    /// The verb succeeded all the same.
+    /// The call succeeded all the same.
     Survived,
     /// It failed, or was killed, and everything held.
     Failed,
@@ -36,21 +36,36 @@ pub fn faults(calls: &[Called]) -> Vec<Fault> {
     list
 }
 
-/// Makes the container ready and runs the verb with a fault, or without one to learn its calls.
-pub fn traced(subject: &Subject<'_>, verb: &Verb, scratch: &std::path::Path, fault: Option<Fault>) -> Trace {
-    subject.prepare(verb.before);
-    let init = if verb.with_init { subject.pid() } else { None };
-    trace(&subject.verb(verb), scratch, init, fault)
+/// Something that is called with faults.
+pub trait Tried {
+    /// Makes ready what the call needs.
+    fn prepare(&self);
+    /// The call, without its fault.
+    fn call(&self) -> Call;
+    /// A process that is traced along with it.
+    fn along(&self) -> Option<i32> {
+        None
+    }
+    /// What must hold after the call, in which it succeeds once more.
+    fn judge(&self, fault: Fault, result: &Trace) -> Result<(), String>;
+    /// Removes everything there is, by the means that users have; there must be nothing then.
+    fn clean(&self) -> Result<(), String>;
+}
+
+/// Makes everything ready and makes the call with a fault, or without one to learn its system calls.
+pub fn traced(tried: &dyn Tried, scratch: &Path, fault: Option<Fault>) -> Trace {
+    tried.prepare();
+    trace(&tried.call(), scratch, tried.along(), fault)
 }
 
 /// One trial, to the end, with nothing left behind by it.
-pub fn trial(subject: &Subject<'_>, verb: &Verb, scratch: &std::path::Path, token: &str, fault: Fault) -> Outcome {
+pub fn trial(tried: &dyn Tried, scratch: &Path, token: &str, fault: Fault) -> Outcome {
     let before = Snapshot::take(token);
-    let result = traced(subject, verb, scratch, Some(fault));
-    let judged = judge(subject, verb, fault, &result);
-    let deleted = subject.delete();
+    let result = traced(tried, scratch, Some(fault));
+    let judged = judge(tried, fault, &result);
+    let cleaned = tried.clean();
     let leaks = settled(&before, token);
-    if let Err(problem) = deleted {
+    if let Err(problem) = cleaned {
         return Outcome::Violated(problem);
     }
     if !leaks.is_empty() {
@@ -62,6 +77,16 @@ pub fn trial(subject: &Subject<'_>, verb: &Verb, scratch: &std::path::Path, toke
         Ok(()) if result.code == 0 => Outcome::Survived,
         Ok(()) => named(fault, &result),
     }
+}
+
+fn judge(tried: &dyn Tried, fault: Fault, result: &Trace) -> Result<(), String> {
+    if result.hung {
+        return Err("it hung".into());
+    }
+    if result.text.contains("panicked at") && !excused(fault, result) {
+        return Err("it panicked".into());
+    }
+    tried.judge(fault, result)
 }
 
 /// What is left after the processes have had time to go.
@@ -76,51 +101,13 @@ fn settled(before: &Snapshot, token: &str) -> Vec<String> {
     }
 }
 
-fn judge(subject: &Subject<'_>, verb: &Verb, fault: Fault, result: &Trace) -> Result<(), String> {
-    if result.hung {
-        return Err("it hung".into());
-    }
-    if result.text.contains("panicked at") && !excused(fault, result) {
-        return Err("it panicked".into());
-    }
-    let list = subject.call("list").run();
-    if list.code != 0 {
-        return Err(format!("list: {}", list.stderr));
-    }
-    let status = subject.status()?;
-    let killed = matches!(fault.action, Action::KillBefore | Action::KillAfter);
-    let allowed = if result.code == 0 { verb.after } else { verb.failed };
-    // Who is killed cannot clean up: then only what a later `delete --force` makes of it counts. Nor can one whose first
-    // process was killed promise that it lives.
-    if !(killed || result.code > 128 && result.code != 255) {
-        if !allowed.contains(&status) {
-            return Err(format!("exit code {} and status {status:?}", result.code));
-        }
-        (verb.holds)(subject, result.code == 0)?;
-    }
-    again(subject, verb, status)
-}
-
-/// The verb once more, without a fault: it must succeed.
-fn again(subject: &Subject<'_>, verb: &Verb, status: Status) -> Result<(), String> {
-    if status == verb.before {
-        let done = subject.try_quiet(&subject.verb(verb));
-        // What was killed a moment ago may have been seen alive.
-        if done.is_ok() || subject.status()? == verb.before {
-            return done.map_err(|problem| format!("again: {problem}"));
-        }
-    }
-    subject.delete()?;
-    subject.prepare(verb.before);
-    subject.try_quiet(&subject.verb(verb)).map_err(|problem| format!("again: {problem}"))
-}
-
 /// Where the standard library, or the C library before main, gives up on the spot: without memory, and when a directory
-/// that was only read cannot be closed. A child whose channel to its parent fails has nobody to tell.
+/// that was only read cannot be closed, and when it cannot read whether a program was executed. A child whose channel to its parent fails has nobody to tell.
 fn excused(fault: Fault, result: &Trace) -> bool {
     match result.hit {
         Some(Sysno::brk | Sysno::mmap | Sysno::mremap) => true,
         Some(Sysno::close) => result.text.contains("closedir"),
+        Some(Sysno::recvfrom) => result.text.contains("the CLOEXEC pipe failed"),
         // The child's end of the channel itself.
         Some(Sysno::accept4 | Sysno::recvmsg | Sysno::sendmsg) => fault.at.process > 0,
         _ => false,

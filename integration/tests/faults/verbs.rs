@@ -1,10 +1,14 @@
 //! The verbs that are tried, each with what must be there before and what may be there after.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use integration::{Bundle, Call, Coracle, reap_orphans};
+use integration::{Action, Bundle, Call, Coracle, Fault, Trace, reap_orphans};
+
 use serde_json::{Value, json};
+
+use super::trial::Tried;
 
 /// Where a container stands; `Absent` when there is none of that id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,22 +84,7 @@ impl Subject<'_> {
 
     /// The same, which may fail.
     pub fn try_quiet(&self, call: &Call) -> Result<(), String> {
-        let text = self.bundle.path().join("quiet");
-        let file = fs::File::options().write(true).create(true).truncate(true).open(&text).unwrap();
-        let again = || file.try_clone().unwrap();
-        let mut child = call.command().stdin(again()).stdout(again()).stderr(again()).spawn().unwrap();
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            reap_orphans(child.id().cast_signed());
-            std::thread::sleep(Duration::from_millis(1));
-        };
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("{status}: {}", fs::read_to_string(&text).unwrap_or_default()))
-        }
+        quiet(call, &self.bundle.path().join("quiet"))
     }
 
     /// `delete --force`, which must always work.
@@ -119,7 +108,7 @@ impl Subject<'_> {
 
     fn status_now(&self) -> Result<Status, String> {
         let output = self.call("state").arg(&self.id).run();
-        if output.code != 0 && output.stderr.contains("does not exist") {
+        if output.code != 0 && ["does not exist", "No such file"].iter().any(|text| output.stderr.contains(text)) {
             return Ok(Status::Absent);
         }
         let state: Value = serde_json::from_str(&output.stdout).map_err(|_| format!("state: {}", output.stderr))?;
@@ -136,6 +125,82 @@ impl Subject<'_> {
     pub fn pid(&self) -> Option<i32> {
         let state: Value = serde_json::from_str(&self.call("state").arg(&self.id).run().stdout).ok()?;
         i32::try_from(state["pid"].as_i64()?).ok().filter(|pid| *pid > 0)
+    }
+}
+
+/// Runs a call, with its streams in the file `text`, and reaps meanwhile what it leaves to this process.
+pub fn quiet(call: &Call, text: &Path) -> Result<(), String> {
+    let file = fs::File::options().write(true).create(true).truncate(true).open(text).unwrap();
+    let again = || file.try_clone().unwrap();
+    let mut child = call.command().stdin(again()).stdout(again()).stderr(again()).spawn().unwrap();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        reap_orphans(child.id().cast_signed());
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    if status.success() { Ok(()) } else { Err(format!("{status}: {}", fs::read_to_string(text).unwrap_or_default())) }
+}
+
+/// A verb of the runtime and the container it is tried with.
+pub struct Runtime<'a> {
+    pub subject: Subject<'a>,
+    pub verb: &'a Verb,
+}
+
+impl Tried for Runtime<'_> {
+    fn prepare(&self) {
+        self.subject.prepare(self.verb.before);
+    }
+
+    fn call(&self) -> Call {
+        self.subject.verb(self.verb)
+    }
+
+    fn along(&self) -> Option<i32> {
+        if self.verb.with_init { self.subject.pid() } else { None }
+    }
+
+    fn judge(&self, fault: Fault, result: &Trace) -> Result<(), String> {
+        let Runtime { subject, verb } = self;
+        let list = subject.call("list").run();
+        if list.code != 0 {
+            return Err(format!("list: {}", list.stderr));
+        }
+        let status = subject.status()?;
+        let killed = matches!(fault.action, Action::KillBefore | Action::KillAfter);
+        let allowed = if result.code == 0 { verb.after } else { verb.failed };
+        // Who is killed cannot clean up: then only what a later `delete --force` makes of it counts. Nor can one whose
+        // first process was killed promise that it lives.
+        if !(killed || result.code > 128 && result.code != 255) {
+            if !allowed.contains(&status) {
+                return Err(format!("exit code {} and status {status:?}", result.code));
+            }
+            (verb.holds)(subject, result.code == 0)?;
+        }
+        self.again(status)
+    }
+
+    fn clean(&self) -> Result<(), String> {
+        self.subject.delete()
+    }
+}
+
+impl Runtime<'_> {
+    /// The verb once more, without a fault: it must succeed.
+    fn again(&self, status: Status) -> Result<(), String> {
+        let Runtime { subject, verb } = self;
+        if status == verb.before {
+            let done = subject.try_quiet(&self.call());
+            // What was killed a moment ago may have been seen alive.
+            if done.is_ok() || subject.status()? == verb.before {
+                return done.map_err(|problem| format!("again: {problem}"));
+            }
+        }
+        subject.delete()?;
+        subject.prepare(verb.before);
+        subject.try_quiet(&self.call()).map_err(|problem| format!("again: {problem}"))
     }
 }
 

@@ -13,6 +13,7 @@ use std::io::{Read, Seek};
 use coracle_plan::seccomp::{Action, Condition, Filter, Rule};
 use libseccomp::error::SeccompError;
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use oci_spec::runtime::LinuxSeccompOperator as Operator;
 
@@ -66,7 +67,7 @@ fn whole(
         context.add_rule_conditional(action(call.rule.action), number, &conditions).map_err(refused)?;
     }
     let mut program = if filter.unknown_is_enosys { enosys::stub(architectures, &filter.rules) } else { Vec::new() };
-    program.extend(export(&context)?);
+    program.extend(export(&mut context)?);
     Ok(program)
 }
 
@@ -174,11 +175,17 @@ fn compare(condition: &Condition) -> ScmpArgCompare {
     ScmpArgCompare::new(condition.index, operator, value)
 }
 
-fn export(context: &ScmpFilterContext) -> Result<Vec<u8>> {
+fn export(context: &mut ScmpFilterContext) -> Result<Vec<u8>> {
     let fd = memfd_create(c"seccomp", MFdFlags::MFD_CLOEXEC).context(|| "create a memory file")?;
-    context
-        .export_bpf(&fd)
-        .map_err(|e| Error::new(Kind::Unsupported, format!("compile the seccomp filter of config.json: {e}")))?;
+    // The kernel's own answer instead of "a system failure"; libseccomp has that since 2.5.
+    let _ = context.set_api_sysrawrc(true);
+    context.export_bpf(&fd).map_err(|error| {
+        let operation = "compile the seccomp filter of config.json";
+        match error.sysrawrc() {
+            Some(raw) => Error::system(operation, Errno::from_raw(-raw)),
+            None => Error::new(Kind::Unsupported, format!("{operation}: {error}")),
+        }
+    })?;
     let mut file = std::fs::File::from(fd);
     let mut program = Vec::new();
     file.rewind().and_then(|()| file.read_to_end(&mut program)).context(|| "read the compiled seccomp filter")?;
