@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use crate::call;
 use crate::cgroup::{self, Cgroup, HIERARCHIES};
-use crate::process;
+use crate::process::{self, Payload};
 use crate::sys::{CLOEXEC, must, nr, put};
 use crate::text::Text;
 
@@ -93,12 +93,13 @@ pub fn enter(kind: Kind, dir: &CStr, id: &CStr, cgroup: &Cgroup) {
     devices();
     binds.into_iter().flatten().for_each(|(tree, to)| attach(tree, to));
     pivot();
-    paths();
     if kind == Kind::Docker {
         must(put(c"/proc/sys/net/ipv4/ip_unprivileged_port_start", 1, b"0"), c"set a sysctl");
         must(put(c"/proc/sys/net/ipv4/ping_group_range", 1, b"0 2147483647"), c"set a sysctl");
         must(put(c"/proc/self/oom_score_adj", 1, b"0"), c"set the OOM score");
-    } else {
+    }
+    paths();
+    if kind == Kind::Spec {
         must(call!(nr::MOUNT, 0, c"/", 0, REMOUNT | BIND | RDONLY), c"make the root read-only");
     }
     must(call!(nr::SETHOSTNAME, c"floor", 5), c"set the host name");
@@ -199,5 +200,5 @@ fn loopback() {
 /// What is left once the container is there.
 pub fn finish(kind: Kind, filter: Option<usize>) -> ! {
     process::confine(kind, filter);
-    process::become_true()
+    process::become_payload(Payload::True)
 }

@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! floor run|create spec|docker DIR ID      DIR/rootfs is the root, DIR/filter Docker's seccomp program
-//! floor exec spec|docker DIR ID            /bin/true in a container that runs
+//! floor exec spec|docker DIR ID            DIR/rootfs has the program as /floor, and runs `/floor true`
 //! floor start|state|kill|delete DIR ID
+//! floor true|pause                         what the container runs
 //! floor filter PID                         the seccomp program of a process, to standard output
 //! floor measure PROGRAM ARGUMENT…          runs it; the last line on standard error is what it took
 //! ```
@@ -32,7 +33,13 @@ use entry::Arguments;
 const FAILED: i32 = 1;
 
 fn main(args: &Arguments) -> i32 {
-    let (Some(verb), Some(second)) = (args.get(1), args.get(2)) else { return FAILED };
+    let Some(verb) = args.get(1) else { return FAILED };
+    match verb.to_bytes() {
+        b"true" => return 0,
+        b"pause" => process::pause(),
+        _ => {}
+    }
+    let Some(second) = args.get(2) else { return FAILED };
     match (verb.to_bytes(), args.get(3), args.get(4)) {
         (b"measure", _, _) => measure::measure(args, 2),
         (b"filter", _, _) => process::dump_filter(second),

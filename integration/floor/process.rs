@@ -58,14 +58,35 @@ fn load(fd: usize) {
     must(call!(nr::SECCOMP, 1, 0, &raw const program), c"load the filter");
 }
 
-/// Becomes /bin/true.
-pub fn become_true() -> ! {
+/// What a container runs: this program itself, which the root filesystem has a copy of.
+#[derive(Clone, Copy)]
+pub enum Payload {
+    /// Ends at once.
+    True,
+    /// Waits to be killed.
+    Pause,
+}
+
+/// Becomes the container's program.
+pub fn become_payload(payload: Payload) -> ! {
     const CLOSE_ON_EXEC: usize = 4;
-    let path = c"/bin/true";
-    let (args, env) = ([path.as_ptr(), core::ptr::null()], [c"PATH=/bin".as_ptr(), core::ptr::null()]);
+    let word = match payload {
+        Payload::True => c"true",
+        Payload::Pause => c"pause",
+    };
+    let path = c"/floor";
+    let args = [path.as_ptr(), word.as_ptr(), core::ptr::null()];
+    let env = [c"PATH=/".as_ptr(), core::ptr::null()];
     let _ = call!(nr::CLOSE_RANGE, 3, usize::MAX >> 32, CLOSE_ON_EXEC);
-    must(call!(nr::EXECVE, path, args.as_ptr(), env.as_ptr()), c"execute /bin/true");
+    must(call!(nr::EXECVE, path, args.as_ptr(), env.as_ptr()), c"execute /floor");
     exit(crate::FAILED)
+}
+
+/// The payload that waits.
+pub fn pause() -> ! {
+    loop {
+        let _ = call!(nr::PAUSE);
+    }
 }
 
 /// Writes the seccomp program of a process to standard output.

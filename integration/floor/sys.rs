@@ -12,6 +12,7 @@ pub mod nr {
     pub const OPEN: usize = 2;
     pub const CLOSE: usize = 3;
     pub const IOCTL: usize = 16;
+    pub const PAUSE: usize = 34;
     pub const SOCKET: usize = 41;
     pub const CONNECT: usize = 42;
     pub const ACCEPT: usize = 43;

@@ -5,8 +5,7 @@ use core::ffi::CStr;
 use crate::call;
 use crate::cgroup::{self, Cgroup};
 use crate::container::{self, Kind, NEW, NEW_CGROUP};
-use crate::process;
-use crate::process::{confine, open_filter, recorded};
+use crate::process::{self, Payload, confine, open_filter, recorded};
 use crate::sys::{WRITE_NEW, must, nr, put};
 use crate::text::Text;
 
@@ -71,7 +70,7 @@ pub fn create(kind: Kind, dir: &CStr, id: &CStr) -> i32 {
         must(call!(nr::WRITE, theirs, c"", 1), c"tell of being ready");
         let _ = call!(nr::CLOSE, theirs);
         must(call!(nr::ACCEPT, door, 0, 0), c"wait for start");
-        process::become_true();
+        process::become_payload(Payload::Pause);
     }
     let _ = call!(nr::CLOSE, theirs);
     let mut byte = [0u8; 1];
