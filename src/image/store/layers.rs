@@ -22,7 +22,7 @@ use crate::overlay;
 use crate::pipeline::{self, Expected};
 use crate::progress::{Event, Progress};
 use crate::tar::Limits;
-use crate::unpack::{Mode, Rules, Unpacked, unpack};
+use crate::unpack::{Dropped, Mode, Rules, Unpacked, unpack};
 
 /// A layer of an image, by its manifest and configuration.
 #[derive(Clone, Copy)]
@@ -75,7 +75,11 @@ impl Store {
         check(layers)?;
         let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
         let ids = chain_ids(&diff_ids);
-        let Some(top) = ids.last() else { return Ok(self.empty_chain()) };
+        let Some(top) = ids.last() else {
+            let chain = self.empty_chain();
+            chain.root.apply(self.open_directory(super::EMPTY)?.as_fd(), &mut Dropped::default())?;
+            return Ok(chain);
+        };
         let _claim = self.claim(&format!("chain.{}", top.hex()))?;
         if let Some(chain) = self.chain(&diff_ids)? {
             layers.iter().for_each(|layer| progress(Event::Cached { digest: layer.digest }));

@@ -244,7 +244,7 @@ fn look_up(view: Option<&OwnedFd>, path: &[u8]) -> Result<Seen> {
 }
 
 impl super::Store {
-    fn open_directory(&self, name: &str) -> Result<OwnedFd> {
+    pub(super) fn open_directory(&self, name: &str) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, name, flags, Permissions::empty()).context(|| format!("open {name}"))
     }

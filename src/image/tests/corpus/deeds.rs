@@ -5,13 +5,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use coracle_image::destination::pull;
+use coracle_image::platform::Platform;
 use coracle_image::progress::silent;
+use coracle_image::reference::Reference;
+use coracle_image::registry::Access;
+use coracle_image::source::Source;
 use coracle_image::store::Store;
 use coracle_image::tar::{Limits, Reader};
 use nix::mount::{MsFlags, mount, umount};
 
 use crate::archive::{Archive, Header, checksummed, octal};
-use crate::cases::{Layer, gzip, layer};
+use crate::cases::{Layer, gzip};
+use crate::peers::layout;
 use crate::tree::Tree;
 use crate::way::{World, sources};
 
@@ -27,11 +33,10 @@ pub const DEEDS: &[Deed] = &[
     ("two: processes at once unpack the same image", two_processes),
     ("limit: few open files are enough", few_files),
     ("umoci: makes the same tree", crate::peers::umoci),
+    ("documents: what leads astray or nowhere is refused", crate::documents::documents),
     ("docker diff: changes and the layer made of them", crate::changes::round_trip),
     ("rootless: the same tree in a user namespace", crate::peers::rootless),
 ];
-
-const LAYERS: usize = 4;
 
 /// An image in which everything occurs: links, whiteouts, a layer that needs its base, large and small files.
 pub fn image() -> Vec<Layer> {
@@ -66,34 +71,31 @@ fn made() -> &'static [Layer] {
     MADE.get_or_init(image)
 }
 
-/// The other half of a test, in a process of its own: unpacks the image, which is in files beside the place.
+/// What the image is called in a store.
+const NAME: &str = "localhost/image:latest";
+
+/// The other half of a test, in a process of its own: pulls the image from the layout beside the place.
 pub fn child(place: &Path) {
-    let read = |name: String| std::fs::read(place.with_file_name("image").join(name)).unwrap();
-    let layers: Vec<Layer> = (0..LAYERS)
-        .map(|i| {
-            let diff_id = String::from_utf8(read(format!("{i}.diff_id"))).unwrap().parse().unwrap();
-            Layer { diff_id, ..layer("application/vnd.oci.image.layer.v1.tar+gzip", read(format!("{i}.blob")), b"") }
-        })
-        .collect();
-    unpack(place, &layers);
+    let pulled = || {
+        let store = Store::open(&place.join("store"))?;
+        let layout = Reference::Layout { dir: place.with_file_name("image"), name: None };
+        let source = Source::open(&layout, &Platform::host(), &store, &Access::default())?;
+        pull(&source, &NAME.parse()?, &store, &silent)
+    };
+    if let Err(error) = pulled() {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
 }
 
 /// Puts the image where [`child`] looks for it.
 pub fn prepare(place: &Path) {
-    let directory = place.with_file_name("image");
-    std::fs::create_dir_all(&directory).unwrap();
-    for (i, layer) in made().iter().enumerate() {
-        std::fs::write(directory.join(format!("{i}.blob")), &layer.blob).unwrap();
-        std::fs::write(directory.join(format!("{i}.diff_id")), layer.diff_id.to_string()).unwrap();
-    }
+    layout(&place.with_file_name("image"), made());
 }
 
 fn unpack(place: &Path, layers: &[Layer]) {
     let store = Store::open(&place.join("store")).unwrap();
-    sources(layers, |sources| store.unpack(sources, &store.options(), &silent).map(drop)).unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(1)
-    });
+    sources(layers, |sources| store.unpack(sources, &store.options(), &silent)).unwrap();
 }
 
 fn start(place: &Path) -> Child {
@@ -115,11 +117,13 @@ pub fn mounted(place: &Path) -> Tree {
 }
 
 fn emptied(place: &Path) {
-    let store = place.join("store");
-    Store::open(&store).unwrap().gc().unwrap();
+    let path = place.join("store");
+    let store = Store::open(&path).unwrap();
+    store.remove_reference(NAME).unwrap();
+    store.gc().unwrap();
     let left: Vec<PathBuf> = ["blobs/sha256", "layers/sha256", "chains/sha256", "temporary", "trash"]
         .iter()
-        .flat_map(|directory| std::fs::read_dir(store.join(directory)).unwrap())
+        .flat_map(|directory| std::fs::read_dir(path.join(directory)).unwrap())
         .map(|entry| entry.unwrap().path())
         .collect();
     assert!(left.is_empty(), "garbage collection leaves {left:?}");
@@ -193,10 +197,11 @@ fn read_all(archive: &[u8]) -> coracle_image::Result<()> {
     Ok(())
 }
 
-const KILLS: u32 = 200;
-const KILLING: Duration = Duration::from_secs(30);
+/// How many are killed: KILLS, or so many.
+const KILLS: u32 = 40;
 
 fn killed(world: &World) -> Done {
+    let kills = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let place = disk(world, "killed", 256 << 20);
     prepare(&place);
     let expected = mounted(&place);
@@ -205,55 +210,83 @@ fn killed(world: &World) -> Done {
     assert!(start(&place).wait().unwrap().success());
     let once = begin.elapsed();
     emptied(&place);
-    let begin = Instant::now();
+    let diff_ids: Vec<_> = made().iter().map(|layer| layer.diff_id.clone()).collect();
     let mut state = 42_u64;
-    for round in 0..KILLS {
-        // Where it is slow, fewer have to do.
-        if round >= KILLS / 4 && begin.elapsed() > KILLING {
-            break;
-        }
+    for round in 1..=kills {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let mut child = start(&place);
-        std::thread::sleep(Duration::from_micros(state % (once.as_micros() as u64 * 6 / 5)));
+        std::thread::sleep(Duration::from_micros((state >> 20) % (once.as_micros() as u64 * 6 / 5)));
         child.kill().unwrap();
         child.wait().unwrap();
-        // Mostly the next one goes on with what this one has left.
-        if round % 25 == 24 {
-            assert_eq!(mounted(&place).difference(&expected), None, "after {round} kills");
-            emptied(&place);
+        // A name leads to all of the image.
+        let store = Store::open(&place.join("store")).unwrap();
+        if let Some(reference) = store.references().unwrap().get(NAME) {
+            assert!(store.has_blob(&reference.digest).unwrap());
+            assert!(store.chain(&diff_ids).unwrap().is_some(), "after {round} kills");
         }
+        drop(store);
+        // Mostly the next one goes on with what this one has left.
+        match round % 20 {
+            0 => assert_eq!(mounted(&place).difference(&expected), None, "after {round} kills"),
+            10 => {}
+            _ => continue,
+        }
+        emptied(&place);
     }
     umount(&place).unwrap();
     std::fs::remove_dir(&place).unwrap();
     Ok(())
 }
 
+/// More than enough.
+const FILES: u64 = 1 << 20;
+
 fn full_disk(world: &World) -> Done {
     let place = disk(world, "full", 256 << 20);
     prepare(&place);
     let expected = mounted(&place);
     emptied(&place);
+    assert!(start(&place).wait().unwrap().success());
+    let disk = rustix::fs::statvfs(&place).unwrap();
+    let (bytes, inodes) = ((disk.f_blocks - disk.f_bfree) * disk.f_frsize, disk.f_files - disk.f_ffree);
+    emptied(&place);
     let mut refused = 0;
-    for size in (1 << 20..13 << 20).step_by(3 << 19) {
-        let resize = |size: u64| {
-            let options = format!("size={size}");
+    let sizes = (1 << 20..13 << 20).step_by(3 << 19).chain([bytes * 95 / 100]).map(|size| (size, FILES));
+    let counts = [10, 50, 95].map(|percent| (256 << 20, inodes * percent / 100));
+    for (size, count) in sizes.chain(counts) {
+        let resize = |size: u64, count: u64| {
+            let options = format!("size={size},nr_inodes={count}");
             mount(None::<&str>, &place, None::<&str>, MsFlags::MS_REMOUNT, Some(options.as_str())).unwrap();
         };
-        resize(size);
+        resize(size, count);
         let output = start(&place).wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if !output.status.success() {
             refused += 1;
             assert!(said.contains("ENOSPC"), "{size}: {said}");
         }
-        resize(256 << 20);
-        assert_eq!(mounted(&place).difference(&expected), None, "after a full disk of {size} bytes");
+        resize(256 << 20, FILES);
+        assert_eq!(mounted(&place).difference(&expected), None, "after a full disk of {size} bytes, {count} files");
         emptied(&place);
     }
-    assert!(refused > 2, "only {refused} sizes were too small");
+    assert!(refused > 5, "only {refused} sizes were too small");
+    read_only_disk(&place);
     umount(&place).unwrap();
     std::fs::remove_dir(&place).unwrap();
     Ok(())
+}
+
+/// What is there stays, and nothing can be added.
+fn read_only_disk(place: &Path) {
+    let remount = |flags: MsFlags| {
+        let flags = flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+        mount(None::<&str>, place, None::<&str>, flags, None::<&str>)
+    };
+    remount(MsFlags::MS_RDONLY).unwrap();
+    let output = start(place).wait_with_output().unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("EROFS"));
+    remount(MsFlags::empty()).unwrap();
+    assert!(start(place).wait().unwrap().success());
 }
 
 fn two_processes(world: &World) -> Done {
@@ -274,9 +307,15 @@ fn few_files(world: &World) -> Done {
     let place = world.place("few");
     prepare(&place);
     let program = std::env::current_exe().unwrap();
-    let script = "ulimit -n 40 && exec \"$0\" --unpack \"$1\"";
-    let status = Command::new("/bin/sh").args(["-c", script]).arg(program).arg(&place).status().unwrap();
-    assert!(status.success());
+    let script = "ulimit -n $2 && exec \"$0\" --unpack \"$1\"";
+    let limited = |count: &str| {
+        Command::new("/bin/sh").args(["-c", script]).arg(&program).arg(&place).arg(count).output().unwrap()
+    };
+    // Too few are an error, and more cure it.
+    let said = limited("14");
+    assert!(!said.status.success() && String::from_utf8_lossy(&said.stderr).contains("EMFILE"), "{said:?}");
+    let said = limited("40");
+    assert!(said.status.success(), "{said:?}");
     std::fs::remove_dir_all(&place).unwrap();
     Ok(())
 }

@@ -10,6 +10,7 @@ mod blobs;
 mod cases;
 mod changes;
 mod deeds;
+mod documents;
 mod limits;
 mod links;
 mod names;

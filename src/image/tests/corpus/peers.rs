@@ -62,7 +62,7 @@ fn same_as_umoci(world: &World, layers: &[Layer]) {
 }
 
 /// An OCI layout with one image of these layers.
-fn layout(place: &Path, layers: &[Layer]) {
+pub fn layout(place: &Path, layers: &[Layer]) {
     std::fs::create_dir_all(place.join("blobs/sha256")).unwrap();
     let put = |content: &[u8]| {
         let digest = Digest::sha256(content);
