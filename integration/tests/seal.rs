@@ -65,7 +65,7 @@ pub const TESTS: &[Test] = &[
         let bundle = strong(t.bundle()).args(&["/guest", "grab", "/tmp/stop"]);
         let mut container: Container = bundle.start();
         assert_eq!(container.line(), "looking");
-        for _ in 0..100 {
+        for _ in 0..200 {
             container.exec(["/guest", "print", "x"]).ok();
         }
         // It may be killed before it is done: the container ends as soon as the file is there.

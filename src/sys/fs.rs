@@ -46,6 +46,16 @@ impl<'b> Iterator for Names<'b> {
     }
 }
 
+/// Sets the mode of what is open as `fd`, O_PATH or not (fchmodat2(2), Linux 6.6).
+///
+/// # Errors
+/// ENOSYS from an older kernel.
+pub fn chmod(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    // SAFETY: the empty name is a C string; the descriptor is open as long as it is borrowed.
+    check(unsafe { libc::syscall(libc::SYS_fchmodat2, fd.as_raw_fd(), c"".as_ptr(), mode, libc::AT_EMPTY_PATH) })
+        .map(drop)
+}
+
 /// Copies at most `count` bytes from `from` to `to` at their offsets; 0 at the end (sendfile(2)).
 pub fn copy_data(from: BorrowedFd<'_>, to: BorrowedFd<'_>, count: usize) -> Result<usize> {
     // SAFETY: the offset pointer may be null.

@@ -3,7 +3,7 @@
 //! minutes.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -151,8 +151,43 @@ fn make(bundle: &Bundle, count: u32) -> u32 {
     made
 }
 
-pub const TESTS: &[Test] =
-    &[test("escapes: a companion exchanges directories for links while containers are made", &[], |t| {
+/// A directory in which `kept` is a file of root with all rights, or what `partner` makes, by turns.
+fn copied_up(t: &Context, partner: fn(&Path)) -> (Bundle, Companion) {
+    let bundle = t.bundle().file("/data/kept", "of root").args(&["/guest", "probe", "/data/kept"]);
+    let (kept, other) = (bundle.rootfs().join("data/kept"), bundle.rootfs().join("data/other"));
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o4755)).unwrap();
+    partner(&other);
+    let companion =
+        Companion { pairs: vec![(kept, other)], done: AtomicBool::new(false), exchanges: AtomicU64::new(0) };
+    let options = ["tmpcopyup", "nosuid"];
+    let mount = json!({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": options});
+    (bundle.mount(mount), companion)
+}
+
+pub const TESTS: &[Test] = &[
+    test("escapes: a companion exchanges files while they are copied", &[], |t| {
+        let (bundle, companion) = copied_up(t, |path| {
+            fs::write(path, "of somebody else").unwrap();
+            std::os::unix::fs::chown(path, Some(1000), Some(1000)).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        });
+        companion.beside(|| {
+            for _ in 0..50 {
+                let output = bundle.run();
+                if output.code == 0 {
+                    let fact = output.facts().at("/paths/~1data~1kept").clone();
+                    let own = (fact["uid"].as_u64(), fact["mode"].as_str(), fact["size"].as_u64());
+                    let whole = [(Some(0), Some("4755"), Some(7)), (Some(1000), Some("0644"), Some(16))];
+                    assert!(whole.contains(&own), "owner and mode of one file, content of another: {own:?}");
+                }
+            }
+        });
+        // Nobody writes to it: who opens it as a file would wait for ever.
+        let (bundle, companion) =
+            copied_up(t, |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap());
+        companion.beside(|| (0..50).for_each(|_| assert!(bundle.run().code >= 0)));
+    }),
+    test("escapes: a companion exchanges directories for links while containers are made", &[], |t| {
         let races = std::env::var("RACES").ok().and_then(|text| text.parse().ok()).unwrap_or(RACES);
         let host = Host::new(t);
         let before = host.state();
@@ -170,4 +205,5 @@ pub const TESTS: &[Test] =
             "{made} of {races} beside {exchanges} exchanges race with nobody"
         );
     })
-    .limit(Duration::from_secs(1800))];
+    .limit(Duration::from_secs(1800)),
+];

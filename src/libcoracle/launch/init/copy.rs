@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use coracle_sys::{Errno, Result, fs};
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstatat, mkdirat, mknodat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat, mknodat};
 use nix::unistd::{fchownat, symlinkat};
 
 /// Directories below directories are copied to this depth; each level takes a page of stack.
@@ -36,27 +36,41 @@ fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> Result<()>
 fn entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
     let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     let kind = SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT);
-    match kind {
+    // Owner and mode are those of what was opened: whatever is exchanged meanwhile, they belong to the content.
+    let stat = match kind {
         SFlag::S_IFDIR => {
             mkdirat(to, name, Mode::S_IRWXU)?;
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let (inner, copy) = (openat(from, name, flags, Mode::empty())?, openat(to, name, flags, Mode::empty())?);
             directory(inner.as_fd(), copy.as_fd(), depth + 1)?;
+            fstat(&inner)?
         }
         SFlag::S_IFREG => file(from, to, name)?,
-        SFlag::S_IFLNK => link(from, to, name)?,
+        SFlag::S_IFLNK => {
+            link(from, to, name)?;
+            stat
+        }
         SFlag::S_IFSOCK => return Ok(()),
-        other => mknodat(to, name, other, Mode::S_IRUSR, stat.st_rdev)?,
-    }
+        other => {
+            mknodat(to, name, other, Mode::S_IRUSR, stat.st_rdev)?;
+            stat
+        }
+    };
     finish(to, name, &stat, kind == SFlag::S_IFLNK)
 }
 
-fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+/// Copies a regular file and nothing else: a fifo in its place would keep the container waiting, and what is on a device
+/// is not the image's.
+fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<FileStat> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let input = openat(from, name, flags | OFlag::O_RDONLY, Mode::empty())?;
+    let input = openat(from, name, flags | OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::empty())?;
+    let stat = fstat(&input)?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Err(Errno::ESTALE);
+    }
     let output = openat(to, name, flags | OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, Mode::S_IRUSR)?;
     while fs::copy_data(input.as_fd(), output.as_fd(), 1 << 20)? > 0 {}
-    Ok(())
+    Ok(stat)
 }
 
 fn link(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use coracle_plan::device::{Device, Link};
 use coracle_plan::step::MountPoint;
-use coracle_sys::Errno;
 use coracle_sys::mount::{OPEN_TREE_CLONE, move_mount, open_tree};
+use coracle_sys::{Errno, fs};
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, mknodat};
 use nix::unistd::{UnlinkatFlags, fchownat, symlinkat, unlinkat};
@@ -78,7 +78,13 @@ fn own(dir: BorrowedFd<'_>, name: &std::ffi::CStr, device: &Device) -> Result<()
         fchownat(&node, c"", uid, gid, AtFlags::AT_EMPTY_PATH)?;
     }
     if stat.st_mode & 0o7777 != device.mode {
-        fchmodat(dir, name, Mode::from_bits_truncate(device.mode), FchmodatFlags::NoFollowSymlink)?;
+        match fs::chmod(node.as_fd(), device.mode) {
+            // By name it may be another's that was put there since.
+            Err(Errno::ENOSYS) => {
+                fchmodat(dir, name, Mode::from_bits_truncate(device.mode), FchmodatFlags::NoFollowSymlink)?;
+            }
+            other => other?,
+        }
     }
     Ok(())
 }
