@@ -4,6 +4,8 @@
 . hack/engine/docker/daemon.sh
 . hack/engine/docker/images.sh
 . hack/engine/docker/networks.sh
+# shellcheck source=/dev/null
+. hack/engine/docker/parity.sh
 configure_docker true
 
 stopped_after() { is "$1" '{{.RestartCount}} {{.State.Running}}' "$2 false"; } # NAME TIMES
@@ -165,6 +167,7 @@ all_checks() { # PATH SHIM
   policies
   volumes
   made_images
+  parity
   shared_namespaces
   networks
   composed
