@@ -17,13 +17,14 @@ const SELINUX_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(libc::S
 
 /// Probes this process and the machine.
 pub fn probe(layout: &Layout) -> Result<Host> {
-    let own = own_capabilities(caps::CapSet::Effective)? & own_capabilities(caps::CapSet::Permitted)?;
+    let own = Own::read()?;
     Ok(Host {
         euid: geteuid().as_raw(),
         egid: getegid().as_raw(),
         in_userns: in_userns()?,
-        capabilities: own,
-        bounding: own_capabilities(caps::CapSet::Bounding)?,
+        capabilities: own.mask("CapEff:")? & own.mask("CapPrm:")?,
+        bounding: own.mask("CapBnd:")?,
+        ignored_signals: own.mask("SigIgn:")?,
         may_set_groups: text("/proc/self/setgroups")?.is_some_and(|text| text.starts_with("allow")),
         hard_limits: std::array::from_fn(|i| coracle_sys::rlimit::own(i as u32).map_or(u64::MAX, |(_, hard)| hard)),
         open_files: files::callers(),
@@ -67,10 +68,21 @@ fn unescape(text: &str) -> String {
     pairs.into_iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-fn own_capabilities(set: caps::CapSet) -> Result<u64> {
-    let own = caps::read(None, set);
-    let own = own.map_err(|e| Error::new(Kind::InvalidState, format!("read own {set:?} capabilities: {e}")))?;
-    Ok(own.iter().fold(0, |mask, cap| mask | cap.bitmask()))
+/// What the kernel says of this process (proc_pid_status(5)): all masks in one call.
+struct Own(String);
+
+impl Own {
+    fn read() -> Result<Own> {
+        const STATUS: &str = "/proc/self/status";
+        Ok(Own(std::fs::read_to_string(STATUS).context(|| format!("read {STATUS}"))?))
+    }
+
+    /// The mask in the line that begins with `name`.
+    fn mask(&self, name: &str) -> Result<u64> {
+        let text = self.0.lines().find_map(|line| line.strip_prefix(name));
+        let mask = text.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+        mask.ok_or_else(|| Error::new(Kind::InvalidState, format!("read /proc/self/status: there is no {name}")))
+    }
 }
 
 /// The highest capability of the kernel (capabilities(7)).

@@ -13,6 +13,8 @@ pub struct Host {
     pub capabilities: u64,
     /// This process's bounding set.
     pub bounding: u64,
+    /// The signals this process ignores, bit n - 1 being signal n.
+    pub ignored_signals: u64,
     /// Whether setgroups(2) is allowed in this process's user namespace.
     pub may_set_groups: bool,
     /// This process's hard limits, by number of the resource (getrlimit(2)).
@@ -59,6 +61,7 @@ impl Host {
             in_userns: false,
             capabilities: (1 << 41) - 1,
             bounding: (1 << 41) - 1,
+            ignored_signals: 0,
             may_set_groups: true,
             hard_limits: [u64::MAX; 16],
             open_files: None,

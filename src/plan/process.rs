@@ -45,7 +45,7 @@ pub fn session(
     host: &Host,
     opts: &CreateOptions,
 ) -> Result<()> {
-    plan.init.extend([Step::Signals, Step::Setsid]);
+    plan.init.extend([Step::Signals { ignored: host.ignored_signals }, Step::Setsid]);
     plan.init.extend(affinity);
     if !opts.no_new_keyring {
         // Its owner is who makes it: in a user namespace, whoever enters the container is another.

@@ -195,8 +195,10 @@ pub enum Step {
         soft: u64,
         hard: u64,
     },
-    /// No signal blocked, none ignored.
-    Signals,
+    /// No signal blocked, and none ignored: of these, bit n - 1 being signal n, it is known that they are.
+    Signals {
+        ignored: u64,
+    },
     /// Run on every processor of the cgroup, or on those of the mask.
     Affinity(Option<Vec<u64>>),
     /// Put the container's /dev/null where standard input, output or error are the host's.
@@ -302,7 +304,7 @@ impl fmt::Display for Step {
             Step::CloseFds { keep, .. } => write!(f, "close descriptors from {}", 3 + keep),
             Step::FindHome { uid } => write!(f, "look up the home directory of uid {uid}"),
             Step::Rlimit { name, soft, hard, .. } => write!(f, "set {name} {soft}:{hard}"),
-            Step::Signals => f.write_str("reset signals"),
+            Step::Signals { .. } => f.write_str("reset signals"),
             Step::Affinity(None) => f.write_str("run on every processor"),
             Step::Affinity(Some(mask)) => write!(f, "run on processors {mask:x?}"),
             Step::NullStdio => f.write_str("put the container's /dev/null on stdin, stdout and stderr"),

@@ -2,18 +2,17 @@
 
 use crate::{Result, check};
 
-/// The highest signal number plus one (signal(7)); the kernel's sets have 8 bytes.
-const END: i32 = 65;
+/// The kernel's sets have 8 bytes, one bit a signal (signal(7)).
 const SET: usize = 8;
 
-/// Gives every signal its default disposition and blocks none: a program inherits both across execve, and Rust's
-/// runtime ignores SIGPIPE.
+/// Gives those of the signals that are `ignored`, bit n - 1 being signal n, their default disposition and blocks none: a
+/// program inherits both across execve, and Rust's runtime ignores SIGPIPE. What has a function gets its default there.
 ///
 /// By raw system call: the C library keeps two signals to itself.
-pub fn reset() -> Result<()> {
+pub fn reset(ignored: u64) -> Result<()> {
     // Room for struct sigaction of any architecture; all zero is SIG_DFL without flags and with an empty mask.
     let default = [0u64; 8];
-    for signal in (1..END).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
+    for signal in (1..=u64::BITS).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
         let old = std::ptr::null_mut::<u64>();
         // SAFETY: the new action is valid for reads and larger than the kernel's structure; the old is not wanted.
         check(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, SET) })?;

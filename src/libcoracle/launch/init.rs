@@ -167,7 +167,7 @@ impl<'a> Init<'a> {
             Step::CloseFds { keep, gate } => self.close_fds(3 + keep, *gate),
             Step::FindHome { uid } => self.find_home(*uid),
             Step::Rlimit { resource, soft, hard, .. } => Ok(coracle_sys::rlimit::set_own(*resource, *soft, *hard)?),
-            Step::Signals => Ok(coracle_sys::signal::reset()?),
+            Step::Signals { ignored } => Ok(coracle_sys::signal::reset(*ignored)?),
             Step::Affinity(mask) => creds::affinity(mask.as_deref()),
             Step::NullStdio => self.null_stdio(),
             Step::StdioOwner { uid } => console::stdio_owner(*uid),
