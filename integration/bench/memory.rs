@@ -27,14 +27,14 @@ fn smallest(place: &Place, runtime: &Runtime) -> Option<u64> {
     })
 }
 
-/// Proportional and unshared memory of a process, in KiB.
+/// Proportional memory of a process, and what it has written to and shares with nobody, in KiB.
 fn held(pid: nix::unistd::Pid) -> Option<(u64, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let number = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
-    Some((number("Pss:")?, number("Private_Clean:")? + number("Private_Dirty:")?))
+    Some((number("Pss:")?, number("Private_Dirty:")?))
 }
 
 pub fn memory(place: &Place, runtimes: &[Runtime]) -> Vec<Row> {
@@ -55,7 +55,7 @@ pub fn memory(place: &Place, runtimes: &[Runtime]) -> Vec<Row> {
         runtime.measure(&runtime.words("create", &bundle, &id()));
         if let Some((proportional, private)) = held(runtime.pid(&bundle, &id())) {
             add("created container, proportional", proportional);
-            add("created container, its own", private);
+            add("created container, written", private);
         }
         for verb in ["start", "kill"] {
             runtime.measure(&runtime.words(verb, &bundle, &id()));
