@@ -109,7 +109,7 @@ pub(crate) fn effective(rules: &[Rule]) -> (bool, &[Rule]) {
 
 /// Whether `rules` let a process do `access` to a device: each kind of access is decided by the last rule about it,
 /// and what no rule is about is denied. The definition that the compiled forms are tested against.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn allowed(rules: &[Rule], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
     [MKNOD, READ, WRITE].into_iter().filter(|bit| access & bit != 0).all(|bit| {
         let about = |rule: &&Rule| {

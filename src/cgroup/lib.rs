@@ -44,6 +44,8 @@ pub use parents::missing_parents;
 pub use resources::{Resources, resources};
 pub use stats::Stats;
 pub use systemd::Options;
+#[cfg(fuzzing)]
+pub use v2::devices::check_device_program;
 
 use location::Target;
 use nowhere::Nowhere;

@@ -20,7 +20,7 @@ use crate::{Cgroup, Oom, Stats, signal};
 
 pub(crate) mod cpu;
 pub(crate) mod cpuset;
-mod devices;
+pub(crate) mod devices;
 mod hugetlb;
 mod io;
 pub(crate) mod memory;

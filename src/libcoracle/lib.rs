@@ -40,6 +40,8 @@ pub use ops::exec::ExecOptions;
 pub use ops::restore::RestoreOptions;
 pub use ops::run::RunOptions;
 pub use ops::state::Report;
+#[cfg(fuzzing)]
+pub use prepare::seccomp::compile as compile_filter;
 pub use signal::Signal;
 pub use store::Root;
 pub use user::UserSpec;

@@ -134,54 +134,16 @@ fn assemble(base: bool, rules: &[Rule]) -> Vec<Insn> {
     program
 }
 
+#[cfg(any(test, fuzzing))]
+mod interpreter;
+#[cfg(fuzzing)]
+pub use interpreter::check_device_program;
+
 #[cfg(test)]
 mod tests {
+    use super::interpreter::interpret;
     use super::*;
-    use crate::device::{ALL, Kind, allowed, random, rules};
-
-    /// What the kernel would answer: the few operations that the assembler uses, on 32-bit halves.
-    fn interpret(program: &[Insn], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
-        let context = [u32::from(access) << 16 | kind as u32, major, minor];
-        let mut registers = [0xdead_beef_u32; 11];
-        let mut at = 0;
-        loop {
-            let Insn { code, regs, off, imm } = program[at];
-            let (to, from) = (usize::from(regs & 15), usize::from(regs >> 4));
-            let value = imm.cast_unsigned();
-            at += 1;
-            let jump = match code {
-                LOAD_U32 => {
-                    assert_eq!(from, usize::from(CONTEXT));
-                    registers[to] = context[usize::try_from(off / 4).unwrap()];
-                    false
-                }
-                AND => {
-                    registers[to] &= value;
-                    false
-                }
-                SHIFT_RIGHT => {
-                    registers[to] >>= value;
-                    false
-                }
-                MOVE => {
-                    registers[to] = value;
-                    false
-                }
-                MOVE_REGISTER => {
-                    registers[to] = registers[from];
-                    false
-                }
-                JUMP_IF_NOT => registers[to] != value,
-                JUMP_IF_ANY => registers[to] & value != 0,
-                JUMP => true,
-                EXIT => return registers[0] == 1,
-                _ => panic!("unknown operation {code:#x}"),
-            };
-            if jump {
-                at += usize::try_from(off).unwrap();
-            }
-        }
-    }
+    use crate::device::{ALL, allowed, random, rules};
 
     #[test]
     fn programs_answer_as_the_rules_do() {

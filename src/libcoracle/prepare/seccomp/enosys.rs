@@ -62,18 +62,18 @@ pub fn stub(architectures: &[(u32, ScmpArch)], rules: &[Rule]) -> Vec<u8> {
         code.extend(match arch {
             ScmpArch::X8664 | ScmpArch::X32 => {
                 let wanted = |a| architectures.iter().any(|(_, b)| *b == a);
-                let last = |a| if wanted(a) { newest(a, rules) } else { None };
+                let last = |a| if wanted(a) { newest(a, rules.iter()) } else { None };
                 section_x86_64(last(ScmpArch::X8664), last(ScmpArch::X32))
             }
-            _ => newest(*arch, rules).map_or(Vec::new(), |last| section(*audit, *arch, last)),
+            _ => newest(*arch, rules.iter()).map_or(Vec::new(), |last| section(*audit, *arch, last)),
         });
     }
     bytes(code).collect()
 }
 
 /// The highest number any rule names.
-pub fn newest(arch: ScmpArch, rules: &[Rule]) -> Option<u32> {
-    let names = rules.iter().flat_map(|rule| &rule.names);
+pub fn newest<'r>(arch: ScmpArch, rules: impl Iterator<Item = &'r Rule>) -> Option<u32> {
+    let names = rules.flat_map(|rule| &rule.names);
     let numbers = names.filter_map(|name| ScmpSyscall::from_name_by_arch(name, arch).ok());
     numbers.filter_map(|number| u32::try_from(number.as_raw_syscall()).ok()).max().filter(|last| *last > 0)
 }

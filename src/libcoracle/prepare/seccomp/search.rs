@@ -115,7 +115,10 @@ fn ranges(filter: &Filter, calls: &[Call<'_>], architectures: &[ScmpArch]) -> Ra
         ranges.set(X32_BIT, u32::MAX - 1, Verdict::Return(libc::SECCOMP_RET_KILL_THREAD));
     }
     for arch in architectures {
-        let last = newest(*arch, &filter.rules).filter(|_| filter.unknown_is_enosys);
+        let verdicts = verdicts(filter, calls, *arch);
+        // Rules with the default action are not among the calls, but what they name is known.
+        let silent = newest(*arch, filter.rules.iter().filter(|rule| rule.action == filter.default));
+        let last = silent.max(verdicts.keys().next_back().copied()).filter(|_| filter.unknown_is_enosys);
         let unknown = last.iter().flat_map(|last| match arch {
             ScmpArch::X8664 => vec![(last + 1, X32_BIT - 1), (2 * X32_BIT, 3 * X32_BIT - 1)],
             ScmpArch::X32 => vec![(last + 1, 2 * X32_BIT - 1), (3 * X32_BIT, u32::MAX)],
@@ -124,7 +127,7 @@ fn ranges(filter: &Filter, calls: &[Call<'_>], architectures: &[ScmpArch]) -> Ra
         for (first, last) in unknown {
             ranges.set(first, last, Verdict::Return(libc::SECCOMP_RET_ERRNO | ENOSYS));
         }
-        for (number, verdict) in verdicts(filter, calls, *arch) {
+        for (number, verdict) in verdicts {
             ranges.set(number, number, verdict);
         }
     }

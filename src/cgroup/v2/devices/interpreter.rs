@@ -1,0 +1,67 @@
+//! Runs programs for devices as the kernel does, for tests.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panic")]
+
+use super::*;
+use crate::device::Kind;
+
+/// What the kernel would answer: the few operations that the assembler uses, on 32-bit halves.
+pub fn interpret(program: &[Insn], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
+    let context = [u32::from(access) << 16 | kind as u32, major, minor];
+    let mut registers = [0xdead_beef_u32; 11];
+    let mut at = 0;
+    loop {
+        let Insn { code, regs, off, imm } = program[at];
+        let (to, from) = (usize::from(regs & 15), usize::from(regs >> 4));
+        let value = imm.cast_unsigned();
+        at += 1;
+        let jump = match code {
+            LOAD_U32 => {
+                assert_eq!(from, usize::from(CONTEXT));
+                registers[to] = context[usize::try_from(off / 4).unwrap()];
+                false
+            }
+            AND => {
+                registers[to] &= value;
+                false
+            }
+            SHIFT_RIGHT => {
+                registers[to] >>= value;
+                false
+            }
+            MOVE => {
+                registers[to] = value;
+                false
+            }
+            MOVE_REGISTER => {
+                registers[to] = registers[from];
+                false
+            }
+            JUMP_IF_NOT => registers[to] != value,
+            JUMP_IF_ANY => registers[to] & value != 0,
+            JUMP => true,
+            EXIT => return registers[0] == 1,
+            _ => panic!("unknown operation {code:#x}"),
+        };
+        if jump {
+            at += usize::try_from(off).unwrap();
+        }
+    }
+}
+
+/// Fails when the program for `list` lets a process do another thing to a device than the rules let it.
+#[cfg(fuzzing)]
+pub fn check_device_program(
+    list: &[oci_spec::runtime::LinuxDeviceCgroup],
+    block: bool,
+    major: u32,
+    minor: u32,
+    access: u8,
+) {
+    let Ok(rules) = crate::device::rules(list) else { return };
+    let kind = if block { Kind::Block } else { Kind::Char };
+    let (base, rest) = effective(&rules);
+    let answer = interpret(&assemble(base, rest), kind, major, minor, access);
+    let allowed = crate::device::allowed(&rules, kind, major, minor, access);
+    assert_eq!(answer, allowed, "{rules:?}: {kind:?} {major}:{minor} {access}");
+}
