@@ -51,6 +51,7 @@ fn set(word: &str, value: &str) -> io::Result<Option<OwnedFd>> {
             let (soft, hard) = value.split_once(':').unwrap_or((value, value));
             setrlimit(Resource::RLIMIT_NOFILE, number(soft)?.into(), number(hard)?.into())?;
         }
+        "nproc" => setrlimit(Resource::RLIMIT_NPROC, number(value)?.into(), number(value)?.into())?,
         "cpus" => {
             let mut set = nix::sched::CpuSet::new();
             value.split(',').try_for_each(|cpu| set.set(number(cpu)? as usize).map_err(io::Error::from))?;

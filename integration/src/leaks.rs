@@ -1,16 +1,33 @@
-//! What a run may not leave behind: mounts, cgroups, processes, state directories, temporary files.
+//! What a run may not leave behind: mounts, cgroups, processes, keyrings, sockets, network namespaces and devices, pinned
+//! BPF objects, state directories, temporary files. What nobody holds by a process, a mount or a name, the kernel removes.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// Places where a runtime keeps things, of which only what carries the token of this run is looked at.
-const PLACES: [&str; 8] =
-    ["/run", "/run/runc", "/run/crun", "/run/coracle", "/tmp", "/var/tmp", "/dev/shm", "/sys/class/net"];
+const PLACES: [&str; 11] = [
+    "/run",
+    "/run/runc",
+    "/run/crun",
+    "/run/coracle",
+    "/run/netns",
+    "/tmp",
+    "/var/tmp",
+    "/dev/shm",
+    "/dev/mqueue",
+    "/sys/class/net",
+    "/sys/fs/bpf",
+];
+/// Lists of the kernel's, of which only lines with the token count: all keyrings, all sockets that have a name.
+const LISTS: [(&str, &str); 2] = [("key", "/proc/keys"), ("socket", "/proc/net/unix")];
+/// How long what has ended may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A sorted list of everything found; the difference of two is what leaked in between.
 #[derive(Debug)]
@@ -27,14 +44,37 @@ impl Snapshot {
             let names = names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.contains(token));
             found.extend(names.map(|name| format!("{place}/{name}")));
         }
+        for (kind, list) in LISTS {
+            let text = fs::read_to_string(list).unwrap_or_default();
+            let names = text.lines().filter(|line| line.contains(token)).filter_map(|line| named(line, token));
+            found.extend(names.map(|name| format!("{kind} {name}")));
+        }
         found.extend(children());
         Snapshot(found)
     }
 
+    /// What is there now and was not before, when what has ended has had time to go.
+    pub fn left(&self, token: &str) -> Vec<String> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            reap();
+            let left = Snapshot::take(token).since(self);
+            if left.is_empty() || Instant::now() > end {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// What is there now and was not before.
-    pub fn since(&self, before: &Snapshot) -> Vec<String> {
+    fn since(&self, before: &Snapshot) -> Vec<String> {
         self.0.difference(&before.0).cloned().collect()
     }
+}
+
+/// The word of a line that has the token: other words are numbers that change.
+fn named(line: &str, token: &str) -> Option<String> {
+    line.split_whitespace().find(|word| word.contains(token)).map(|word| word.trim_end_matches(':').to_owned())
 }
 
 /// Id and mount point of every mount of this mount namespace.

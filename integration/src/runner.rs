@@ -70,8 +70,7 @@ pub fn main(tests: &[Test], after: fn() -> Vec<String>) -> ExitCode {
     if chosen.iter().any(|test| matches!(test.caller, Some(Ordinary::Managed))) {
         Ordinary::Managed.logs_out();
     }
-    leaks::reap();
-    wrong.extend(Snapshot::take(&run.token).since(&before).into_iter().map(|leak| format!("left behind: {leak}")));
+    wrong.extend(before.left(&run.token).into_iter().map(|leak| format!("left behind: {leak}")));
     run.remove();
     report(&outcomes, &wrong)
 }

@@ -13,6 +13,7 @@ mod verbs;
 use std::time::{Duration, Instant, SystemTime};
 
 use integration::{Context, Test, test};
+use serde_json::json;
 
 use images::Imaging;
 use shims::Shimming;
@@ -60,7 +61,8 @@ fn shuffled(size: usize, seed: usize) -> impl Iterator<Item = usize> {
 
 fn runtime(t: &Context, name: &str) {
     let verb = VERBS.iter().find(|verb| verb.name == name).unwrap();
-    let bundle = t.bundle().patch((verb.patch)()).args(&["/guest", "trap"]);
+    // Of a version that older runtimes take, too.
+    let bundle = t.bundle().patch((verb.patch)()).patch(json!({"ociVersion": "1.0.2"})).args(&["/guest", "trap"]);
     bundle.save();
     let coracle = t.coracle();
     let subject = Subject { bundle: &bundle, coracle: &coracle, id: bundle.id() };

@@ -1,10 +1,13 @@
-//! The runtime with too little of something: descriptors, disk, memory, streams; and after a reboot.
+//! The runtime with too little of something: descriptors, disk, memory, processes, streams; with a clock that went back;
+//! and after a reboot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use integration::{Bundle, Container, Context, HostMount, Output, Test, need, requires, test};
 use serde_json::{Value, json};
+
+use crate::rootless;
 
 /// A run that either worked, or says what is missing in one line; and can be repeated when there is enough.
 #[track_caller]
@@ -119,6 +122,41 @@ fn memory(t: &Context) {
     assert_eq!(seen, (true, true), "(worked, failed) at one of the limits");
 }
 
+/// A user nobody else is, so that nobody else's processes count.
+const LONELY: u32 = 61_234;
+
+fn processes(t: &Context) {
+    let itself = json!([{"containerID": 0, "hostID": LONELY, "size": 1}]);
+    let bundle = rootless::bundle_of(t, LONELY, &itself).patch(json!({"process": {"rlimits": null}}));
+    let bundle = bundle.args(&["/guest", "exit", "0"]);
+    bundle.save();
+    // The runtime is one of them; root is not counted (RLIMIT_NPROC of setrlimit(2)).
+    let mut seen = (false, false);
+    for limit in 0..6 {
+        let id = bundle.id();
+        let output = run_in(&bundle, &format!("nproc={limit}"), &id);
+        let worked = orderly(&bundle, &output, &id, &["EAGAIN"]);
+        assert!(worked || !seen.0, "it worked with fewer than {limit}");
+        seen = (seen.0 || worked, seen.1 || !worked);
+    }
+    assert_eq!(seen, (true, true), "(worked, failed) at one of the limits");
+}
+
+/// The clock was set back, or was wrong when the container was made: it comes from the future.
+fn from_the_future(t: &Context) {
+    let mut container = t.bundle().args(&["/guest", "trap"]).start();
+    let future = "2999-12-31T23:59:59.999999999Z";
+    edit(t, &container, |state| state["created"] = json!(future));
+    assert_eq!((container.status(), container.state()["created"].clone()), ("running".into(), json!(future)));
+    let list = t.coracle().call(["list"]).run();
+    assert!(list.stdout.lines().any(|line| line.contains(container.id()) && line.contains(future)), "{}", list.stdout);
+    container.exec(["/guest", "exit", "3"]).code(3);
+    container.kill("KILL").ok();
+    container.wait();
+    assert_eq!(container.status(), "stopped");
+    container.delete().ok();
+}
+
 fn closed_streams(t: &Context) {
     let bundle = t.bundle().args(&["/guest", "exit", "7"]);
     bundle.save();
@@ -128,16 +166,21 @@ fn closed_streams(t: &Context) {
     }
 }
 
+/// Changes what is recorded of a container.
+fn edit(t: &Context, container: &Container, change: impl FnOnce(&mut Value)) {
+    let file = t.root().join(container.id()).join("state.json");
+    let mut state: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    change(&mut state);
+    fs::write(&file, state.to_string()).unwrap();
+}
+
 /// What a reboot leaves: the state directory, if it is not in a tmpfs.
-fn rebooted(t: &Context, edit: impl FnOnce(&mut Value)) -> (Bundle, Container) {
+fn rebooted(t: &Context, change: impl FnOnce(&mut Value)) -> (Bundle, Container) {
     let bundle = t.bundle().args(&["/guest", "trap"]);
     let mut container = bundle.start();
     container.kill("KILL").ok();
     container.wait();
-    let file = t.root().join(container.id()).join("state.json");
-    let mut state: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    edit(&mut state);
-    fs::write(&file, state.to_string()).unwrap();
+    edit(t, &container, change);
     (bundle, container)
 }
 
@@ -155,6 +198,8 @@ pub const TESTS: &[Test] = &[
     test("shortage: a full disk under the state directory", &[], full_disk),
     test("shortage: a read-only state directory", &[], read_only_root),
     test("shortage: memory for the runtime itself", &[], memory),
+    test("shortage: processes for the runtime itself", &[], processes),
+    test("shortage: a container from the future, as the clock was set back", &[], from_the_future),
     test("shortage: closed standard streams", &[], closed_streams),
     test("shortage: after a reboot the container has stopped and can be deleted", &[], |t| {
         let (_bundle, container) = rebooted(t, |state| remove_cgroups(&state["cgroup"]));

@@ -26,15 +26,14 @@ pub fn delete(args: &Args) -> Result<()> {
     let bundle = std::env::current_dir().doing(|| "find the bundle".into())?;
     let children = Arc::new(Children::default());
     let reaping = children.clone();
-    std::thread::spawn(move || {
-        loop {
-            reaping.reap(reaping.wait());
-        }
-    });
-    let options = Options::load(&bundle).unwrap_or_default();
+    let reap = move || loop {
+        reaping.reap(reaping.wait());
+    };
+    std::thread::Builder::new().spawn(reap).doing(|| "start thread".into())?;
+    let options = Options::load(&bundle)?.unwrap_or_default();
     let runtime = Runtime::new(children, &args.namespace, &bundle, options);
     // Before: what did not end by itself ends by this.
-    let ended = record::read(&bundle);
+    let ended = record::read(&bundle)?;
     clean_up(&runtime, &args.id, &bundle.join("rootfs"))?;
     remove_socket(args, &bundle);
     let (pid, exit) = ended.unwrap_or_else(|| (read_pid(&bundle.join("init.pid")).unwrap_or(0), Exit::killed()));

@@ -32,15 +32,13 @@ pub fn mount_all(mounts: &[Mount], rootfs: &Path) -> Result<()> {
 
 /// Unmounts whatever is mounted on `rootfs`. Nothing being there is fine.
 pub fn unmount(rootfs: &Path) -> Result<()> {
+    let mut flags = MntFlags::UMOUNT_NOFOLLOW;
     loop {
-        match umount2(rootfs, MntFlags::UMOUNT_NOFOLLOW) {
+        match umount2(rootfs, flags) {
             Ok(()) => {}
             Err(Errno::EINVAL | Errno::ENOENT) => return Ok(()),
             // Somebody outside still looks into it: it goes when they are done.
-            Err(Errno::EBUSY) => {
-                let flags = MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH;
-                umount2(rootfs, flags).doing(|| format!("unmount {}", rootfs.display()))?;
-            }
+            Err(Errno::EBUSY) if !flags.contains(MntFlags::MNT_DETACH) => flags |= MntFlags::MNT_DETACH,
             Err(errno) => return Err(errno).doing(|| format!("unmount {}", rootfs.display())),
         }
     }

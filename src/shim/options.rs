@@ -120,9 +120,17 @@ impl Options {
         std::fs::write(bundle.join(FILE), text).doing(|| format!("write {}", bundle.join(FILE).display()))
     }
 
-    /// The options a shim kept here; `None` if none did.
-    pub fn load(bundle: &Path) -> Option<Options> {
-        serde_json::from_slice(&std::fs::read(bundle.join(FILE)).ok()?).ok()
+    /// The options a shim kept here; `None` if none did, or if it was killed at that, when there is no container yet.
+    ///
+    /// # Errors
+    /// That they cannot be read, which does not mean that there are none: the container would not be found.
+    pub fn load(bundle: &Path) -> Result<Option<Options>> {
+        let file = bundle.join(FILE);
+        match std::fs::read(&file) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).doing(|| format!("read {}", file.display())),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::error::{Doing, Result};
 use crate::exits::Exit;
 use crate::log;
 
@@ -18,8 +19,19 @@ pub fn write(bundle: &Path, pid: u32, exit: Exit) {
 }
 
 /// What was written down, if anything was.
-pub fn read(bundle: &Path) -> Option<(u32, Exit)> {
-    let line = std::fs::read_to_string(bundle.join(FILE)).ok()?;
+///
+/// # Errors
+/// That it cannot be read, which does not mean that there is nothing.
+pub fn read(bundle: &Path) -> Result<Option<(u32, Exit)>> {
+    let file = bundle.join(FILE);
+    match std::fs::read_to_string(&file) {
+        Ok(line) => Ok(parse(&line)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing(|| format!("read {}", file.display())),
+    }
+}
+
+fn parse(line: &str) -> Option<(u32, Exit)> {
     let mut words = line.split(' ');
     let (pid, code) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let at = SystemTime::UNIX_EPOCH + Duration::from_nanos(words.next()?.parse().ok()?);

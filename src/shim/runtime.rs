@@ -65,8 +65,13 @@ impl Runtime {
     }
 
     /// Whether the runtime has a container `id`, or what is left of one.
-    pub fn knows(&self, id: &str) -> bool {
-        self.root.join(id).symlink_metadata().is_ok()
+    pub fn knows(&self, id: &str) -> Result<bool> {
+        let directory = self.root.join(id);
+        match directory.symlink_metadata() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).doing(|| format!("find {}", directory.display())),
+        }
     }
 
     /// Runs a command made by [`command`](Runtime::command).

@@ -312,7 +312,7 @@ impl Shim {
 
 /// Deletes the container `id` if the runtime has it, and unmounts its root filesystem.
 pub fn clean_up(runtime: &Runtime, id: &str, rootfs: &Path) -> Result<()> {
-    if runtime.knows(id) {
+    if runtime.knows(id)? {
         runtime.run(runtime.command("delete").args(["--force", id]))?;
     }
     mounts::unmount(rootfs)

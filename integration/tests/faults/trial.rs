@@ -1,7 +1,6 @@
 //! One trial: everything made ready, the call with its fault, and what must hold afterwards.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use integration::{Action, Call, Called, Fault, Snapshot, Trace, trace};
 use nix::errno::Errno;
@@ -64,7 +63,7 @@ pub fn trial(tried: &dyn Tried, scratch: &Path, token: &str, fault: Fault) -> Ou
     let result = traced(tried, scratch, Some(fault));
     let judged = judge(tried, fault, &result);
     let cleaned = tried.clean();
-    let leaks = settled(&before, token);
+    let leaks = before.left(token);
     if let Err(problem) = cleaned {
         return Outcome::Violated(problem);
     }
@@ -87,18 +86,6 @@ fn judge(tried: &dyn Tried, fault: Fault, result: &Trace) -> Result<(), String> 
         return Err("it panicked".into());
     }
     tried.judge(fault, result)
-}
-
-/// What is left after the processes have had time to go.
-fn settled(before: &Snapshot, token: &str) -> Vec<String> {
-    let end = Instant::now() + Duration::from_secs(3);
-    loop {
-        let left = Snapshot::take(token).since(before);
-        if left.is_empty() || Instant::now() > end {
-            return left;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Where the standard library, or the C library before main, gives up on the spot: without memory, and when a directory

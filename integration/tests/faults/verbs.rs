@@ -183,7 +183,11 @@ impl Tried for Runtime<'_> {
     }
 
     fn clean(&self) -> Result<(), String> {
-        self.subject.delete()
+        self.subject.delete()?;
+        let (root, temporary) = (self.subject.coracle.root(), self.subject.bundle.path().with_file_name("tmp"));
+        let left = |directory: &Path| fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+        let left: Vec<_> = left(root).chain(left(&temporary)).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("left behind: {left:?}")) }
     }
 }
 
