@@ -64,16 +64,9 @@ start_containerd() {
 }
 ready() { [ "$(field Status '{}' '[.status.conditions[].status] | all')" = true ]; }
 
-# The same image twice: as it is, and as what holds the namespaces of a pod.
 load_images() {
-  local dir=$work/cri/pause
-  mkdir "$dir"
-  cp "$work/image/layer.tar" "$dir"
-  sed 's/"Cmd":\["sh"\]/"Cmd":["sleep","86400"]/' "$work/image/config.json" >"$dir/config.json"
-  sed 's/busybox:/pause:/' "$work/image/manifest.json" >"$dir/manifest.json"
-  tar -C "$dir" -cf "$work/cri/pause.tar" manifest.json config.json layer.tar
   ctr -a "$work/cri.sock" -n k8s.io images import "$work/image.tar" >/dev/null &&
-    ctr -a "$work/cri.sock" -n k8s.io images import "$work/cri/pause.tar" >/dev/null
+    ctr -a "$work/cri.sock" -n k8s.io images import "$work/pause.tar" >/dev/null
 }
 
 pod_config() { # NAME PID-MODE

@@ -1,5 +1,8 @@
-# podman, as root, with the cgroupfs driver and storage of its own. Sourced by hack/engines.
+# podman with the cgroupfs driver and storage of its own, as root and as an ordinary user. Sourced by hack/engines.
 # shellcheck shell=bash disable=SC2154,SC2016
+. hack/engine/podman/pods.sh
+. hack/engine/podman/networks.sh
+. hack/engine/podman/rootless.sh
 
 type -P podman conmon >/dev/null || { skip all "podman is not installed" && finish; }
 
@@ -15,8 +18,11 @@ default_ulimits = ["nofile=$nofile:$nofile", "nproc=$((nproc < 30000 ? nproc : 3
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "under-test"
+infra_image = "local.test/pause:latest"
 [engine.runtimes]
 under-test = ["$CORACLE"]
+[network]
+network_config_dir = "$work/podman/networks"
 CONFIG
 cat >"$work/podman/storage.conf" <<CONFIG
 [storage]
@@ -106,4 +112,9 @@ fi
 podman_check "create" '0 *' create --name later --network none --cgroup-parent "/${work##*/}" "$image" echo now
 podman_check "start attached" '0 now' start -a later
 podman_check "rm of all" '0 *' rm -a -f
+held_containers
+pods
+kubernetes_pods
+networks
 podman_check "nothing left" '0 ' ps -a -q
+rootless

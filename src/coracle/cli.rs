@@ -278,7 +278,7 @@ fn version() -> String {
 impl Global {
     /// The directory that holds the state of containers.
     fn root(&self) -> Result<Root, Failure> {
-        let Some(path) = &self.root else { return Ok(Root::open(&Root::default_path(), false)?) };
+        let Some(path) = &self.root else { return Ok(Root::open(&Root::default_path()?, false)?) };
         let path = std::path::absolute(path)
             .map_err(|error| Failure::system(format!("find the state root {}", path.display()), &error))?;
         if is_slash(&path) {

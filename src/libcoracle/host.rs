@@ -91,6 +91,16 @@ fn last_capability() -> Result<u32> {
     Ok(text.trim().parse().unwrap_or(LAST_OF_5_9))
 }
 
+/// Whether the caller is a user other than root. One who calls from a user namespace of their own is root there, but by the
+/// environment still who they were: podman does so.
+///
+/// # Errors
+/// When the map of the user namespace cannot be read.
+pub fn is_run_by_user() -> Result<bool> {
+    let named_root = || std::env::var_os("USER").is_some_and(|name| name == "root");
+    Ok(!geteuid().is_root() || in_userns()? && !named_root())
+}
+
 /// Whether this process is in a user namespace other than the initial one (user_namespaces(7)).
 fn in_userns() -> Result<bool> {
     let map = text("/proc/self/uid_map")?.unwrap_or_default();

@@ -12,6 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::host;
 use crate::id::ContainerId;
 use crate::notify;
 pub use claim::Claim;
@@ -55,11 +56,14 @@ impl Root {
     }
 
     /// `/run/coracle`, or `$XDG_RUNTIME_DIR/coracle` for an ordinary user.
-    pub fn default_path() -> PathBuf {
-        match std::env::var_os("XDG_RUNTIME_DIR") {
-            Some(dir) if !nix::unistd::geteuid().is_root() => PathBuf::from(dir).join("coracle"),
+    ///
+    /// # Errors
+    /// When it cannot be told who calls.
+    pub fn default_path() -> Result<PathBuf> {
+        Ok(match std::env::var_os("XDG_RUNTIME_DIR") {
+            Some(dir) if host::is_run_by_user()? => PathBuf::from(dir).join("coracle"),
             _ => PathBuf::from("/run/coracle"),
-        }
+        })
     }
 
     pub fn path(&self) -> &Path {

@@ -68,8 +68,15 @@ pub(crate) fn enter(plan: &mut Plan, oom_score_adj: Option<i32>, container: Cont
 fn join(plan: &mut Plan, oom_score_adj: Option<i32>, container: Container<'_>, host: &Host) {
     let (pid, start_time) = container.init;
     let init = plan.source(Source::Process { pid, start_time });
+    let inside = FOR_CHILDREN.iter().fold(0, |flags, kind| flags | kind.flag()) & container.namespaces;
     if container.namespaces & Kind::User.flag() != 0 && !host.capable(SYS_ADMIN) {
-        by_relay(plan, oom_score_adj, container, init);
+        if let Some(value) = oom_score_adj {
+            plan.host.push((Point::Mapped, HostStep::OomScoreAdj(value)));
+        }
+        // Without privilege nothing can be joined but from inside the user namespace.
+        by_relay(plan, container, init, inside | Kind::User.flag());
+    } else if host.in_userns && inside != 0 {
+        by_relay(plan, container, init, inside);
     } else {
         directly(plan, container, init);
     }
@@ -95,13 +102,10 @@ fn directly(plan: &mut Plan, container: Container<'_>, init: Slot) {
     plan.init.extend((rest != 0).then_some(Step::JoinAll { slot: init, flags: rest }));
 }
 
-/// Without privilege nothing can be joined but from inside the user namespace, which has no way back.
-fn by_relay(plan: &mut Plan, oom_score_adj: Option<i32>, container: Container<'_>, init: Slot) {
-    let early = FOR_CHILDREN.iter().fold(Kind::User.flag(), |flags, kind| flags | kind.flag()) & container.namespaces;
+/// `early` is joined by a process of its own: there is no way back out of a user namespace, nor for root of one into pid
+/// and time namespaces that are the host's.
+fn by_relay(plan: &mut Plan, container: Container<'_>, init: Slot, early: i32) {
     let rest = container.namespaces & !early;
-    if let Some(value) = oom_score_adj {
-        plan.host.push((Point::Mapped, HostStep::OomScoreAdj(value)));
-    }
     let mut steps: Vec<Step> = (!plan.host.is_empty()).then_some(Step::Sync(Point::Mapped)).into_iter().collect();
     steps.push(Step::JoinAll { slot: init, flags: early });
     plan.relay = Some(Relay { clone: 0, steps });

@@ -49,7 +49,10 @@ pub fn all(plan: &mut Plan, spec: &Spec, wanted: &Wanted, host: &Host, needs_cgr
     let user_first = !privileged && wanted.is_new(Kind::User);
     let others = JOINED.iter().any(|kind| wanted.path(*kind).is_some());
     let early = others || user_first && wanted.is_new(Kind::Time);
-    if wanted.path(Kind::User).is_some() || wanted.is_new(Kind::User) && early {
+    // Root of a user namespace does not get back into pid and time namespaces that are the host's.
+    let inside = wanted.path(Kind::Pid).is_some() || wanted.path(Kind::Time).is_some() || offsets.is_some();
+    let no_way_back = host.in_userns && inside;
+    if wanted.path(Kind::User).is_some() || wanted.is_new(Kind::User) && early || no_way_back {
         let relay = relay(plan, wanted, privileged, offsets)?;
         plan.relay = Some(relay);
     } else {

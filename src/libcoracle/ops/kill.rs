@@ -10,7 +10,7 @@ use crate::signal::Signal;
 use crate::store::Root;
 
 /// Sends `signal` to the first process of the container `id`. SIGKILL ends all of them: where they have no pid
-/// namespace of their own, by the cgroup. With `all` every process gets the signal, and there being none is no error.
+/// namespace of their own, by the cgroup, if they have that. With `all` every process gets the signal, and there being none is no error.
 ///
 /// # Errors
 /// [`Kind::InvalidState`] if the container does not run.
@@ -18,7 +18,9 @@ pub fn kill(root: &Root, id: &ContainerId, signal: Signal, all: bool) -> Result<
     let state = root.entry(id)?.existing()?;
     let init = state.init.alive()?;
     let is_kill = signal.number() == libc::SIGKILL;
-    if !state.own_pid_namespace && (all || (is_kill && init.is_some())) {
+    // Without a cgroup, as those of ordinary users may be, only the first process is known.
+    let by_cgroup = !state.own_pid_namespace && !state.cgroup.paths().is_empty();
+    if by_cgroup && (all || (is_kill && init.is_some())) {
         return Ok(coracle_cgroup::open(&state.cgroup)?.kill(signal.number())?);
     }
     match init {
