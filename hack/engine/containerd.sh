@@ -51,7 +51,7 @@ left() {
   find /run/containerd/s /run/containerd/fifo -type s -o -type p
   grep -o "$work/containerd/state[^ ]*" /proc/self/mountinfo
   find "$work/containerd/state" -path "*.task/$CONTAINERD_NAMESPACE/*"
-  find /sys/fs/cgroup -path "*/$CONTAINERD_NAMESPACE/*" -type d
+  cgroups -path "*/$CONTAINERD_NAMESPACE/*" -type d
   true
 }
 

@@ -102,7 +102,7 @@ memory_used() { [ "$(field ContainerStats "{\"container_id\":\"$1\"}" '.stats.me
 time_used() { [ "$(field ContainerStats "{\"container_id\":\"$1\"}" '.stats.cpu.usageCoreNanoSeconds.value | tonumber')" -gt 0 ]; }
 pod_used() { [ "$(field PodSandboxStats "{\"pod_sandbox_id\":\"$1\"}" '.stats.linux.memory.workingSetBytes.value | tonumber')" -gt 0 ]; }
 limit_is() { # CONTAINER BYTES
-  find /sys/fs/cgroup -path "*/${work##*/}/$1/memory.*" '(' -name memory.limit_in_bytes -o -name memory.max ')' -exec cat {} + |
+  cgroups -path "*/${work##*/}/$1/memory.*" '(' -name memory.limit_in_bytes -o -name memory.max ')' -exec cat {} + |
     grep -qx "$2"
 }
 logged() { grep -q "stdout F $2\$" "$work/cri/logs/$1.log"; } # NAME TEXT
@@ -193,7 +193,7 @@ left() {
   find "$work/cri/states" -mindepth 2 -maxdepth 2
   grep -o "$work/cri/state[^ ]*" /proc/self/mountinfo
   ls /run/netns 2>/dev/null
-  find /sys/fs/cgroup -path "*/${work##*/}/*" -type d
+  cgroups -path "*/${work##*/}/*" -type d
   true
 }
 is_clean() { [ -z "$(left)" ]; }

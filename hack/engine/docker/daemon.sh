@@ -53,7 +53,7 @@ shim_of() { readlink "/proc/$(pgrep -f "containerd-shim.* -id $(inspect "$1" '{{
 limits() { # FILE...
   local file names=()
   for file in "$@"; do names+=(-o -name "$file"); done
-  find /sys/fs/cgroup -path "*/${work##*/}/*/*" '(' "${names[@]:1}" ')' -exec cat {} + | sort -n
+  cgroups -path "*/${work##*/}/*/*" '(' "${names[@]:1}" ')' -exec cat {} + | sort -n
 }
 
 # The same checks below containerd's shim and below coracle's. This dockerd knows no other name of a shim than that of

@@ -36,7 +36,7 @@ held_containers() {
 }
 
 held_limit() { # BYTES
-  find /sys/fs/cgroup -path "*/${work##*/}/*/*" '(' -name memory.limit_in_bytes -o -name memory.max ')' -exec cat {} + | grep -x "$1" | uniq
+  cgroups -path "*/${work##*/}/*/*" '(' -name memory.limit_in_bytes -o -name memory.max ')' -exec cat {} + | grep -x "$1" | uniq
 }
 run_in_image() { podman_check "$1" "$2" run --rm --network none --cgroup-parent "/${work##*/}" "$3"; } # NAME WANTED IMAGE
 
