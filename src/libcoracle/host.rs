@@ -22,7 +22,7 @@ pub fn probe(layout: &Layout) -> Result<Host> {
         euid: geteuid().as_raw(),
         egid: getegid().as_raw(),
         in_userns: in_userns()?,
-        capabilities: own.mask("CapEff:")? & own.mask("CapPrm:")?,
+        capabilities: held(caps::CapSet::Effective)? & held(caps::CapSet::Permitted)?,
         bounding: own.mask("CapBnd:")?,
         ignored_signals: own.mask("SigIgn:")?,
         may_set_groups: text("/proc/self/setgroups")?.is_some_and(|text| text.starts_with("allow")),
@@ -68,7 +68,14 @@ fn unescape(text: &str) -> String {
     pairs.into_iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// What the kernel says of this process (proc_pid_status(5)): all masks in one call.
+fn held(set: caps::CapSet) -> Result<u64> {
+    let own = caps::read(None, set);
+    let own = own.map_err(|e| Error::new(Kind::InvalidState, format!("read own {set:?} capabilities: {e}")))?;
+    Ok(own.iter().fold(0, |mask, cap| mask | cap.bitmask()))
+}
+
+/// What the kernel says of this process (proc_pid_status(5)). By `caps` the bounding set would take a call for each of
+/// its capabilities.
 struct Own(String);
 
 impl Own {
