@@ -80,6 +80,25 @@ pub const TESTS: &[Test] = &[
         let bundle = bundle(t, &itself()).patch(json!({"process": {"user": {"additionalGids": [0]}}}));
         bundle.run().fails().stderr("additionalGids");
     }),
+    test("rootless: hooks in the container's namespaces are for root, of a user namespace too", &[], |t| {
+        let hook = |word: &str, value: &str| json!({"path": t.guest(), "args": ["guest", word, value]});
+        let hooks = |hook: Value| json!({"hooks": {"createContainer": [hook]}});
+        let refused = bundle(t, &itself()).patch(hooks(hook("exit", "0")));
+        refused.run().fails().stderr("createContainer hook #0").stderr("an ordinary user's hooks cannot enter");
+        // Root of a user namespace and of nothing else.
+        let root = |hook: Value| {
+            let itself = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+            let bundle = t.bundle().rootless(0, &itself).patch(hooks(hook)).args(&["/guest", "exit", "5"]);
+            bundle.save();
+            let id = bundle.id();
+            let (coracle, root) = (t.coracle(), t.path("mapped"));
+            let call = t.tool("/usr/bin/unshare", &["--map-root-user"]).arg(coracle.program()).arg("--root").arg(root);
+            call.args(["--rootless", "true", "run", "--bundle"]).arg(bundle.path()).arg(id).run()
+        };
+        root(hook("exit", "0")).code(5);
+        root(hook("exit", "7")).fails().stderr("exit status 7");
+        root(hook("kill-self", "9")).fails().stderr("killed by signal 9");
+    }),
     test("rootless: a user namespace is needed", &[], |t| {
         let bundle = bundle(t, &itself()).without_namespace("user");
         let bundle = bundle.patch(json!({"linux": {"uidMappings": null, "gidMappings": null}}));

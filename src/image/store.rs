@@ -29,6 +29,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use coracle_sys::directories;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, open, openat};
 use rustix::io::Errno;
 
@@ -151,7 +152,7 @@ const FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Opens the directory, made with mode 0700 if it is not there. Its parents are made as `mkdir -p` does.
 fn made(path: &Path) -> Result<OwnedFd> {
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
+        directories::make(parent, 0o777)?;
     }
     match rustix::fs::mkdir(path, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}

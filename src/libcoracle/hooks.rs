@@ -14,10 +14,9 @@ use coracle_plan::host_step::HookKind;
 use coracle_sys::clone::pidfd_open;
 use coracle_sys::spawn::join_before_exec;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use oci_spec::runtime::Hook;
 use serde_json::json;
 
@@ -94,18 +93,16 @@ fn spawn(command: &mut Command) -> Result<std::process::Child> {
 
 /// Spawns `command` in the namespaces of the container's first process.
 fn in_container(command: &mut Command, state: &State) -> Result<std::process::Child> {
+    // Nobody but root may look into that process, and so enter its namespaces (CVE-2016-9962).
+    if !geteuid().is_root() {
+        let text = "it is to run in the container's namespaces, which an ordinary user's hooks cannot enter";
+        return Err(
+            Error::new(Kind::Unsupported, text).with_hint("root of a user namespace can: `unshare --map-root-user`")
+        );
+    }
     let init = pidfd_open(state.init.pid()).context(|| "open the container's first process")?;
-    let pid_flag = libc::CLONE_NEWPID;
-    let own = File::open("/proc/self/ns/pid").context(|| "open own pid namespace")?;
-    if state.namespaces & pid_flag != 0 {
-        setns(&init, CloneFlags::from_bits_retain(pid_flag)).context(|| "join pid namespace")?;
-    }
-    join_before_exec(command, init, state.namespaces & !pid_flag);
-    let child = spawn(command);
-    if state.namespaces & pid_flag != 0 {
-        setns(own, CloneFlags::from_bits_retain(pid_flag)).context(|| "leave pid namespace")?;
-    }
-    child
+    join_before_exec(command, init, state.namespaces);
+    spawn(command)
 }
 
 /// Waits for the hook's end, at most `timeout`; then its whole process group is killed.

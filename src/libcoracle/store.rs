@@ -16,6 +16,7 @@ use crate::host;
 use crate::id::ContainerId;
 use crate::notify;
 pub use claim::Claim;
+use coracle_sys::directories;
 use record::State;
 
 const RECORD: &str = "state.json";
@@ -79,15 +80,9 @@ impl Root {
     /// # Errors
     /// [`Kind::AlreadyExists`] if the id is in use.
     pub fn claim(&self, id: &ContainerId) -> Result<Claim> {
-        let make = |path: &Path, recursive| DirBuilder::new().mode(0o700).recursive(recursive).create(path);
-        // What a recursive creation finds to be there it looks at too, and forgets why it could not.
-        match std::fs::metadata(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => make(&self.path, true),
-            other => other.map(drop),
-        }
-        .map_err(|error| self.refused("create", &error))?;
+        directories::make(&self.path, 0o700).map_err(|error| self.refused("create", &error))?;
         let dir = self.dir(id);
-        make(&dir, false).map_err(|error| match error.kind() {
+        DirBuilder::new().mode(0o700).create(&dir).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 Error::new(Kind::AlreadyExists, format!("container with given ID already exists: {id}"))
             }

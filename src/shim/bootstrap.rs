@@ -11,6 +11,7 @@ use containerd_shim_protos::TASK_API_VERSION;
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
 use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use coracle_sys::directories;
 use sha2::{Digest, Sha256};
 
 use crate::args::Args;
@@ -105,12 +106,7 @@ pub fn socket(sockets: &str, address: &str, namespace: &str, group: &str) -> Str
 /// Listens at `path`; `None` if a shim does so already.
 fn listen(path: &str) -> Result<Option<UnixListener>> {
     for dir in [Path::new(SOCKETS), Path::new(path).parent().unwrap_or(Path::new("/"))] {
-        // What a recursive creation finds to be there it looks at too, and forgets why it could not.
-        match std::fs::metadata(dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir_all(dir),
-            other => other.map(drop),
-        }
-        .doing(|| format!("create {}", dir.display()))?;
+        directories::make(dir, 0o777).doing(|| format!("create {}", dir.display()))?;
     }
     match UnixListener::bind(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}

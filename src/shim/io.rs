@@ -12,6 +12,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use coracle_sys::directories;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::{ENXIO, O_NONBLOCK};
 
@@ -105,7 +106,7 @@ impl Stdio {
         let what = || format!("open output {name}");
         if let Some(path) = name.strip_prefix("file://") {
             let parent = Path::new(path).parent().unwrap_or(Path::new("/"));
-            std::fs::create_dir_all(parent).doing(what)?;
+            directories::make(parent, 0o777).doing(what)?;
             let file = OpenOptions::new().append(true).create(true).open(path).doing(what)?;
             return Ok(Some(file.into()));
         }

@@ -104,14 +104,21 @@ pub fn receive_with_fd(socket: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize,
     }
 }
 
-/// Accepts one connection (accept4(2), close-on-exec). Interrupted calls are repeated.
+/// Accepts one connection (accept4(2), close-on-exec). Interrupted calls are repeated, and for a second those for which the
+/// machine has no room: the connection waits.
 pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     let null = std::ptr::null_mut::<libc::sockaddr>();
+    let mut tries = 100;
     loop {
         // SAFETY: the address pointers may be null.
         let fd = unsafe { libc::accept4(listener.as_raw_fd(), null, std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
         match check(fd.into()) {
             Err(Errno::EINTR) => {}
+            Err(Errno::ENOMEM | Errno::ENOBUFS | Errno::ENFILE | Errno::EMFILE) if tries > 0 => {
+                tries -= 1;
+                // SAFETY: there are no descriptors to wait for; 10 ms.
+                unsafe { libc::poll(std::ptr::null_mut(), 0, 10) };
+            }
             // SAFETY: the kernel returned a new descriptor that nothing else owns.
             other => return other.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
         }

@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod clone;
 pub mod creds;
+pub mod directories;
 #[cfg(target_arch = "x86_64")]
 mod early;
 pub mod exec;

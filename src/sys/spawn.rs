@@ -8,16 +8,19 @@ use std::process::Command;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::raise;
 use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitStatus, waitpid};
 
 use crate::mount::move_mount;
 
-use crate::{Errno, check, creds, fds, rlimit};
+use crate::clone::{Fork, clone3, exit_now};
+use crate::{Errno, Result, check, creds, fds, rlimit};
 
 /// Makes `command` join the namespaces `flags` (`CLONE_NEW*`) of the process behind `pidfd` before it executes
 /// (setns(2) with a pidfd, Linux 5.8), and become root there when one of them is a user namespace.
 ///
-/// A pid namespace holds for children only: it is the caller's to enter for the time of the spawn.
+/// A pid namespace holds for children only: then a child executes, and what was spawned waits for it and ends as it does.
 pub fn join_before_exec(command: &mut Command, pidfd: OwnedFd, flags: i32) {
     let join = move || -> std::io::Result<()> {
         // What lives in there must not look into this process (CVE-2016-9962).
@@ -32,10 +35,31 @@ pub fn join_before_exec(command: &mut Command, pidfd: OwnedFd, flags: i32) {
             creds::set_gid(0)?;
             creds::set_uid(0)?;
         }
+        if flags & libc::CLONE_NEWPID != 0 {
+            go_on_in_child()?;
+        }
         Ok(())
     };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(join) };
+}
+
+/// Returns in a child. This process waits for it, and ends with its exit code, or by the signal that killed it.
+fn go_on_in_child() -> Result<()> {
+    let Fork::Parent { pid, .. } = clone3(0, None)? else { return Ok(()) };
+    // Whoever waits for the end of a pipe must not wait for this process.
+    fds::close_range(0, u32::MAX)?;
+    loop {
+        match waitpid(pid, None) {
+            Err(Errno::EINTR) => {}
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                let _ = raise(signal);
+                exit_now(128 + signal as i32)
+            }
+            Ok(WaitStatus::Exited(_, code)) => exit_now(code),
+            _ => exit_now(1),
+        }
+    }
 }
 
 /// Gives `command` a soft and a hard limit of `resource` (getrlimit(2)) before it executes.

@@ -31,7 +31,7 @@ fn freeze(dir: &Dir) -> Result<()> {
     for round in 1..=60 {
         // Again each time: what was forked in the middle of it may have been missed.
         write(dir, "FROZEN")?;
-        if is(dir, "FROZEN")? {
+        if is(dir, &["FROZEN"])? {
             return Ok(());
         }
         if round % 20 == 0 {
@@ -45,12 +45,13 @@ fn freeze(dir: &Dir) -> Result<()> {
 }
 
 pub(crate) fn is_frozen(dir: &Dir) -> Result<bool> {
-    is(dir, "FROZEN")
+    // While it is under way too: what enters it then does not leave it by itself.
+    is(dir, &["FROZEN", "FREEZING"])
 }
 
-fn is(dir: &Dir, state: &str) -> Result<bool> {
+fn is(dir: &Dir, states: &[&str]) -> Result<bool> {
     match dir.read(STATE) {
-        Ok(text) => Ok(text.trim_end() == state),
+        Ok(text) => Ok(states.contains(&text.trim_end())),
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
         Err(errno) => Err(dir.failed("read the state of", errno)),
     }

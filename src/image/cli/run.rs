@@ -11,6 +11,7 @@ use coracle_image::bundle::{Bundle, Making};
 use coracle_image::error::{Context, Error, Kind, Result};
 use coracle_image::name::Name;
 use coracle_image::reference::Reference;
+use coracle_sys::directories;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::SignalFd;
@@ -120,7 +121,7 @@ impl Verb {
     /// Makes the container's directory, so that the name is taken, and locks it.
     fn claim(&self, call: &Call, name: &str) -> Result<(PathBuf, File)> {
         let containers = call.containers();
-        std::fs::create_dir_all(&containers).context(|| format!("make {}", containers.display()))?;
+        directories::make(&containers, 0o777).context(|| format!("make {}", containers.display()))?;
         // One at a time: between making and locking, a directory looks like one that was left behind.
         let _turn = runtime::turn(&containers)?;
         let dir = containers.join(name);

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use coracle_sys::directories;
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
@@ -24,7 +25,7 @@ const FILE: Mode = Mode::from_raw_mode(0o644);
 
 /// Puts an image into the layout at `path`, called `name`: another of that name is no longer called so.
 pub fn write(freight: &Freight<'_>, path: &Path, name: Option<&str>, progress: Progress<'_>) -> Result<()> {
-    std::fs::create_dir_all(path).context(|| format!("make {}", path.display()))?;
+    directories::make(path, 0o777).context(|| format!("make {}", path.display()))?;
     let dir = open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let is_new = match statat(&dir, "oci-layout", AtFlags::empty()) {
         Ok(_) => false,

@@ -1,11 +1,12 @@
 //! The directories CRIU works in: the images, the log, and what the runtime puts beside them.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use coracle_sys::directories;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlink};
 use nix::unistd::Pid;
 
@@ -123,8 +124,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn make(path: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.context(|| format!("create directory {}", path.display()))
+    directories::make(path, 0o700).context(|| format!("create directory {}", path.display()))
 }
 
 /// Where `path` leads below `root` once its symbolic links are followed, none of which leads out; what is not there yet is

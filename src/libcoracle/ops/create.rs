@@ -7,7 +7,7 @@ use coracle_cgroup::Created;
 use coracle_plan::{HookKind, Plan};
 use oci_spec::runtime::{Process, Spec};
 
-use super::delete::delete;
+use super::delete::undo;
 use super::groundwork::{Groundwork, commit};
 use crate::bundle::Bundle;
 use crate::error::{Error, Kind, Result};
@@ -65,16 +65,18 @@ pub fn create(root: &Root, id: &ContainerId, opts: &CreateOptions) -> Result<()>
     seal::ensure()?;
     let bundle = timed("read the bundle", || Bundle::open(&opts.bundle, opts.config.as_deref()))?;
     check_terminal_of(bundle.spec(), opts, true)?;
-    let made = Making::begin(root, id, opts, &bundle, true)?;
-    made.commit(opts)?.child.leave_at_gate().inspect_err(|_| {
-        // Somebody has killed it in the moment since it can be found.
-        if let Err(error) = delete(root, id, true) {
-            tracing::warn!("{error}");
-        }
-        if let Some(path) = &opts.pid_file {
-            let _ = std::fs::remove_file(path);
-        }
-    })
+    let Made { child, state, .. } = Making::begin(root, id, opts, &bundle, true)?.commit(opts)?;
+    let Err(error) = child.leave_at_gate() else { return Ok(()) };
+    match undo(root, id, &state) {
+        // Since it could be found somebody has deleted it: it was created.
+        Ok(false) => return Ok(()),
+        Ok(true) => {}
+        Err(error) => tracing::warn!("{error}"),
+    }
+    if let Some(path) = &opts.pid_file {
+        let _ = std::fs::remove_file(path);
+    }
+    Err(error)
 }
 
 /// [`check_terminal`] for the process of `spec`, if it has one.

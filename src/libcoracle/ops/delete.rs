@@ -15,8 +15,8 @@ use crate::store::record::State;
 use crate::store::status::Status;
 use crate::store::{Entry, Root};
 
-/// How long a killed process may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a killed process may take to end: so often so long.
+const PATIENCE: (u32, Duration) = (10, Duration::from_secs(1));
 
 /// Removes the container `id`: one that has stopped or was never started, with `force` any, and no error if there is
 /// none.
@@ -24,8 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Kind::InvalidState`] if it runs.
 pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
-    let locked = root.entry(id).and_then(|mut entry| entry.lock().map(|()| entry));
-    let entry = match locked {
+    let entry = match locked(root, id) {
         Err(error) if force && error.kind() == Kind::NotFound => return Ok(()),
         locked => locked?,
     };
@@ -40,6 +39,25 @@ pub fn delete(root: &Root, id: &ContainerId, force: bool) -> Result<()> {
         return Err(Error::new(Kind::InvalidState, text));
     }
     destroy(&entry, &state)
+}
+
+/// Removes the container of `state`, whatever it is doing, unless somebody else has: whether it was there. One that has
+/// the id by now is not the caller's.
+pub(super) fn undo(root: &Root, id: &ContainerId, state: &State) -> Result<bool> {
+    let entry = match locked(root, id) {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(false),
+        locked => locked?,
+    };
+    match entry.state()? {
+        Some(now) if now.init == state.init => destroy(&entry, &now).map(|()| true),
+        _ => Ok(false),
+    }
+}
+
+fn locked(root: &Root, id: &ContainerId) -> Result<Entry> {
+    let mut entry = root.entry(id)?;
+    entry.lock()?;
+    Ok(entry)
 }
 
 /// Removes what a `create` or `delete` of `id` has left that was killed: a directory without a record which nobody is at.
@@ -90,13 +108,17 @@ pub(super) fn end(state: &State) -> Result<()> {
     let cgroup = coracle_cgroup::open(&state.cgroup)?;
     let Some(pidfd) = state.init.alive()? else { return Ok(()) };
     pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL).context(|| format!("kill process {}", state.init.pid))?;
-    if cgroup.is_frozen()? {
-        cgroup.freeze(false)?;
+    let (times, time) = PATIENCE;
+    for _ in 0..times {
+        // Again, as a command that stops the container for a moment may have been killed in that moment.
+        if cgroup.is_frozen()? {
+            cgroup.freeze(false)?;
+        }
+        if hooks::ends_within(&pidfd, time)? {
+            return Ok(());
+        }
     }
-    match hooks::ends_within(&pidfd, PATIENCE)? {
-        true => Ok(()),
-        false => Err(Error::new(Kind::InvalidState, "container init still running")),
-    }
+    Err(Error::new(Kind::InvalidState, "container init still running"))
 }
 
 /// Ends what is left of the container and removes what `create` made; then runs the poststop hooks, whose failure

@@ -12,7 +12,7 @@ use coracle_plan::{HookKind, HostStep, Plan, Slot};
 use nix::unistd::Pid;
 
 use super::create::{CreateOptions, check_terminal_of};
-use super::delete::delete;
+use super::delete::undo;
 use super::groundwork::{Groundwork, commit};
 use super::run::{RunOptions, connect_terminal};
 use crate::bundle::Bundle;
@@ -81,7 +81,7 @@ pub fn restore(root: &Root, id: &ContainerId, opts: &CreateOptions, restore: &Re
     };
     let ended = attend();
     if ended.is_err() || !run.detach {
-        delete(root, id, true)?;
+        undo(root, id, &work.state)?;
     }
     ended
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::unistd::Pid;
 
 use super::create::{CreateOptions, Made, Making, check_terminal_of};
-use super::delete::delete;
+use super::delete::undo;
 use crate::bundle::Bundle;
 use crate::console::{Console, Terminal};
 use crate::error::{Context, Result};
@@ -52,7 +52,7 @@ pub fn run(root: &Root, id: &ContainerId, opts: &CreateOptions, run: &RunOptions
     if ended.is_err() || !run.detach {
         drop(child);
         if !run.keep {
-            timed("delete", || delete(root, id, true))?;
+            timed("delete", || undo(root, id, &state))?;
         }
     }
     ended
