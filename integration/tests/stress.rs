@@ -77,6 +77,8 @@ struct Field<'a> {
     calls: AtomicU64,
     succeeded: AtomicU64,
     killed: AtomicU64,
+    /// The callers have ended, and nothing is left to do.
+    done: AtomicBool,
     over: AtomicBool,
 }
 
@@ -127,6 +129,16 @@ impl Field<'_> {
         }
     }
 
+    /// What the last callers have executed in a container that the last but one has paused would never end.
+    fn resume_all(&self, end: Instant) {
+        while !self.done.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(20));
+            if Instant::now() > end {
+                self.ids.iter().for_each(|id| drop(self.finish(self.spawn(self.coracle.call(["resume"]).arg(id)))));
+            }
+        }
+    }
+
     fn judge(&self, verb: &Verb, number: usize, output: &Output) {
         let name = verb.words[0];
         // A program may be killed along with its container.
@@ -164,6 +176,7 @@ fn stress(t: &Context) {
         calls: AtomicU64::new(0),
         succeeded: AtomicU64::new(0),
         killed: AtomicU64::new(0),
+        done: AtomicBool::new(false),
         over: AtomicBool::new(false),
     };
     let end = Instant::now() + seconds();
@@ -174,10 +187,12 @@ fn stress(t: &Context) {
                 std::thread::sleep(Duration::from_millis(2));
             }
         });
+        scope.spawn(|| field.resume_all(end));
         let (field, mix) = (&field, |number: u64| seed.wrapping_mul(number + 1));
         let callers: Vec<_> =
             (0..CALLERS).map(|n| scope.spawn(move || field.caller(&mut Random(mix(n)), end))).collect();
         callers.into_iter().for_each(|caller| caller.join().unwrap());
+        field.done.store(true, Ordering::SeqCst);
         settle(field);
         field.over.store(true, Ordering::SeqCst);
     });
