@@ -62,7 +62,8 @@ pub fn describe(options: &Options) -> Value {
         Some((name, json!(fs::metadata(path).ok()?.len() / 1024)))
     });
     json!({
-        "kernel": read("/proc/sys/kernel/osrelease"),
+        // Without the name of a build, which says nothing to others.
+        "kernel": read("/proc/sys/kernel/osrelease").split('-').next(),
         "processors": std::thread::available_parallelism().map_or(1, usize::from),
         "model": model.unwrap_or_default(),
         "load": read("/proc/loadavg").split(' ').next(),

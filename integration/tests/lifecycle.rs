@@ -3,6 +3,7 @@
 use std::fs;
 
 use integration::{Container, Context, Test, need, requires, test};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// Name and status of what `list` shows.
@@ -107,6 +108,23 @@ pub const TESTS: &[Test] = &[
             run.code(3);
         }
     }),
+    test("lifecycle: run removes its own container, and no other that has got the id meanwhile", &[], |t| {
+        let bundle = t.bundle().args(&["/guest", "trap"]);
+        bundle.save();
+        let id = bundle.id();
+        let made = |verb: &str| t.coracle().call([verb, "--bundle"]).arg(bundle.path()).arg(&id);
+        let mut run = made("run").spawn();
+        assert_eq!(run.line(), "ready");
+        // It learns of the end only when there is another container.
+        run.signal(Signal::SIGSTOP);
+        t.coracle().call(["delete", "--force", &id]).run().ok();
+        let mut other = Container::named(&t.coracle(), &id);
+        other.attach(made("create").spawn()).ok();
+        run.signal(Signal::SIGCONT);
+        run.wait().code(137);
+        assert_eq!(other.status(), "created");
+    })
+    .known(&[("runc", "removes whatever has the id")]),
     test("lifecycle: an id in use is refused and its container unharmed", &[194, 224], |t| {
         let bundle = t.bundle().args(&["/guest", "trap"]);
         let mut container = bundle.start();
