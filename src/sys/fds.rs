@@ -73,9 +73,10 @@ pub fn send_with_fd(socket: BorrowedFd<'_>, data: &[u8], fd: Option<BorrowedFd<'
 }
 
 /// Receives one message into `buf`: its length (0 at end of file) and the first descriptor attached, if any
-/// (recvmsg(2), close-on-exec). Interrupted calls are repeated.
+/// (recvmsg(2), close-on-exec). Interrupted calls are repeated, and for a second those for which there is no room.
 pub fn receive_with_fd(socket: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
     let mut control = [0u64; 4];
+    let mut room = Room::default();
     loop {
         let mut iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
         // SAFETY: an all-zero msghdr is a valid value.
@@ -87,7 +88,7 @@ pub fn receive_with_fd(socket: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize,
         // SAFETY: `msg` and what it points to live across the call.
         let n = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut msg, libc::MSG_CMSG_CLOEXEC) };
         let n = match check(n as libc::c_long) {
-            Err(Errno::EINTR) => continue,
+            Err(errno) if room.again(errno) => continue,
             other => other?,
         };
         // SAFETY: walks the control data the kernel wrote; a descriptor found there is new and unowned.
@@ -104,21 +105,41 @@ pub fn receive_with_fd(socket: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize,
     }
 }
 
-/// Accepts one connection (accept4(2), close-on-exec). Interrupted calls are repeated, and for a second those for which the
-/// machine has no room: the connection waits.
+/// How often a call for which there was no room is to be made again.
+struct Room(u32);
+
+impl Default for Room {
+    fn default() -> Room {
+        Room(100)
+    }
+}
+
+impl Room {
+    /// Whether the call that failed is to be repeated; it is then time for it.
+    fn again(&mut self, errno: Errno) -> bool {
+        match errno {
+            Errno::EINTR => true,
+            Errno::ENOMEM | Errno::ENOBUFS | Errno::ENFILE | Errno::EMFILE if self.0 > 0 => {
+                self.0 -= 1;
+                // SAFETY: there are no descriptors to wait for; 10 ms.
+                unsafe { libc::poll(std::ptr::null_mut(), 0, 10) };
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Accepts one connection (accept4(2), close-on-exec). Interrupted calls are repeated, and for a second those for which there
+/// is no room: the connection waits.
 pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     let null = std::ptr::null_mut::<libc::sockaddr>();
-    let mut tries = 100;
+    let mut room = Room::default();
     loop {
         // SAFETY: the address pointers may be null.
         let fd = unsafe { libc::accept4(listener.as_raw_fd(), null, std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
         match check(fd.into()) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::ENOMEM | Errno::ENOBUFS | Errno::ENFILE | Errno::EMFILE) if tries > 0 => {
-                tries -= 1;
-                // SAFETY: there are no descriptors to wait for; 10 ms.
-                unsafe { libc::poll(std::ptr::null_mut(), 0, 10) };
-            }
+            Err(errno) if room.again(errno) => {}
             // SAFETY: the kernel returned a new descriptor that nothing else owns.
             other => return other.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
         }
