@@ -160,7 +160,11 @@ fn ask(helper: &str, server: &str) -> Result<Option<Credentials>> {
             .stderr(Stdio::inherit())
             .spawn()?;
         if let Some(mut input) = child.stdin.take() {
-            input.write_all(server.as_bytes())?;
+            match input.write_all(server.as_bytes()) {
+                // It did not want to know: what it answers counts.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                written => written?,
+            }
         }
         let output = child.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout);
