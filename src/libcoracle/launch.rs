@@ -19,6 +19,7 @@ pub mod packet;
 mod relay;
 mod watch;
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use coracle_plan::host_step::HostStep;
@@ -48,6 +49,10 @@ pub struct Child {
     /// What the child was given, until it is ready.
     slots: Vec<Filled>,
     watched: Watched,
+    /// There is a relay, which has not yet said which process is the container's.
+    relayed: bool,
+    /// What that process has said meanwhile.
+    early: VecDeque<Message>,
     armed: bool,
 }
 
@@ -176,12 +181,38 @@ impl Child {
 }
 
 impl Child {
+    /// The next message. Which process speaks must be known first, for what is done about it, and to be able to reap it.
+    fn receive(&mut self) -> Result<Option<Message>> {
+        loop {
+            if !self.relayed
+                && let Some(message) = self.early.pop_front()
+            {
+                return Ok(Some(message));
+            }
+            let message = self.channel.receive().context(|| "wait for the container's process")?;
+            let by_relay = |message: &Message| match message {
+                Message::Reached { by, .. } | Message::At { by, .. } | Message::Failed { by, .. } => {
+                    *by == Process::Relay
+                }
+                Message::Cloned { .. } => true,
+                Message::Terminal { .. } | Message::Listening { .. } => false,
+            };
+            match message {
+                Some(message) if self.relayed && !by_relay(&message) => self.early.push_back(message),
+                // The relay has ended without a word of it.
+                None if self.relayed => self.relayed = false,
+                message => return Ok(message),
+            }
+        }
+    }
+
     /// The relay has done its part: the process it has cloned takes its place.
     fn replace(&mut self, pid: Pid) -> Result<()> {
         // It is this process's child and not waited for: its number cannot be another's yet.
         let init = pidfd_open(pid).context(|| "open the container's process")?;
         let relay = std::mem::replace(&mut self.pidfd, init);
         self.pid = pid;
+        self.relayed = false;
         waitid(Id::PIDFd(relay.as_fd()), WaitPidFlag::WEXITED).context(|| "wait for the relay process")?;
         Ok(())
     }
@@ -236,8 +267,10 @@ fn clone(plan: &Plan, filled: Vec<Filled>, cgroup: &IntoCgroup<'_>) -> Result<Ch
         }
     };
     drop(theirs);
+    let (terminal, listener) = (None, None);
+    let (relayed, early) = (plan.relay.is_some(), VecDeque::new());
     let child =
-        Child { pid, pidfd, channel: ours, terminal: None, listener: None, slots: filled, watched, armed: true };
+        Child { pid, pidfd, channel: ours, terminal, listener, slots: filled, watched, relayed, early, armed: true };
     around.leave()?;
     Ok(child)
 }
@@ -255,7 +288,7 @@ fn not_cloned(errno: Errno) -> Error {
 /// Waits for the child's next word.
 fn next(child: &mut Child, plan: &Plan) -> Result<Event> {
     loop {
-        match child.channel.receive().context(|| "wait for the container's process")? {
+        match child.receive()? {
             None => return Ok(Event::Closed),
             Some(Message::Reached { by, step }) => match steps(plan, by).get(usize::from(step)) {
                 Some(Step::Sync(point)) => return Ok(Event::Reached(*point)),
