@@ -245,7 +245,7 @@ impl Cgroup for Unified {
         let Some(dir) = self.0.dir()?.filter(|_| place.made > 0) else { return Ok(()) };
         // Nothing to wait for in the common case.
         let mut gone = dir::remove(&place.path).map_err(failed)?;
-        for _ in 0..3 {
+        for wait in [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map(Duration::from_millis) {
             if gone {
                 break;
             }
@@ -256,6 +256,10 @@ impl Cgroup for Unified {
             }
             dir.remove_below().map_err(failed)?;
             gone = dir::remove(&place.path).map_err(failed)?;
+            // What has ended may be counted a moment longer than the event tells.
+            if !gone {
+                std::thread::sleep(wait);
+            }
         }
         if !gone {
             return Err(failed(Errno::EBUSY));
