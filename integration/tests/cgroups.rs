@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use integration::{Bundle, Container, Context, Test, need, requires, test};
+use integration::{Bundle, Container, Context, Coracle, Test, need, requires, test};
 use serde_json::{Value, json};
 
 /// A bundle whose cgroup is `/NAME`, with these resources.
@@ -130,6 +130,33 @@ pub const TESTS: &[Test] = &[
         assert!(!listed.iter().any(|path| there(path)), "{text}");
     })
     .known(&[("runc", "keeps no such list")]),
+    test("cgroups: where all was killed once, the container's or its creator's, containers run again", &[], |t| {
+        requires!(need::unified());
+        let killed = |name: &str| {
+            let directory = unified().join(name);
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join("cgroup.kill"), "1").unwrap();
+            directory
+        };
+        for pure in [false, true] {
+            let (mut bundle, name) = limited(t, json!({}));
+            let (theirs, callers) = (killed(&name), killed(&t.unique()));
+            let seen_by = |coracle: Coracle| if pure { coracle.v2() } else { coracle };
+            let from_there = t.coracle().launched(format!("memory={}", callers.display()));
+            for (caller, directory) in [(t.coracle(), Some(theirs)), (from_there, None)] {
+                bundle = bundle.with(seen_by(caller));
+                let container = bundle.create();
+                assert_eq!(v2(&name, "cgroup.procs"), container.pid().to_string());
+                container.start().ok();
+                let seen = container.exec(["/guest", "read", "/proc/self/cgroup"]).ok().stdout.clone();
+                assert!(seen.lines().any(|line| line == "0::/"), "{seen}");
+                container.call("delete").arg("--force").run().ok();
+                directory.into_iter().for_each(|directory| fs::remove_dir(directory).unwrap());
+            }
+            assert!(!there(&unified().join(name)), "the cgroup stays");
+            fs::remove_dir(callers).unwrap();
+        }
+    }),
     test("cgroups v1: unified settings are refused", &[356], |t| {
         requires!(need::v1("pids"));
         let (bundle, _) = limited(t, json!({"unified": {"cgroup.max.depth": "3"}}));

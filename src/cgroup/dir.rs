@@ -130,7 +130,7 @@ impl Dir {
 
     /// Writes `value` to `file` in one go.
     pub fn write(&self, file: &str, value: &str) -> Result<(), Errno> {
-        write_once(self.open_file(file)?.as_fd(), value)
+        write_at(self.as_fd(), file, value)
     }
 
     /// An error about doing `what` to this cgroup.
@@ -280,12 +280,18 @@ pub(crate) fn write_once(file: BorrowedFd<'_>, value: &str) -> Result<(), Errno>
     }
 }
 
+/// Writes `value` to `file` of the cgroup `dir` in one go.
+pub(crate) fn write_at(dir: BorrowedFd<'_>, file: &str, value: &str) -> Result<(), Errno> {
+    write_once(open_at(dir, file, OFlag::O_WRONLY)?.as_fd(), value)
+}
+
 fn open_at<P: nix::NixPath + ?Sized>(dir: BorrowedFd<'_>, name: &P, flags: OFlag) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
     openat2(dir, name, OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve))
 }
 
-fn read_at(dir: BorrowedFd<'_>, file: &str) -> Result<String, Errno> {
+/// The whole content of `file` of the cgroup `dir`.
+pub(crate) fn read_at(dir: BorrowedFd<'_>, file: &str) -> Result<String, Errno> {
     let file = open_at(dir, file, OFlag::O_RDONLY)?;
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];

@@ -36,7 +36,7 @@ impl Error {
     }
 
     /// Whether the caller lacks the privilege, rather than the request being wrong.
-    pub(crate) fn is_permission(&self) -> bool {
+    pub fn is_permission(&self) -> bool {
         matches!(self.errno, Some(Errno::EPERM | Errno::EACCES | Errno::EROFS))
     }
 }

@@ -33,6 +33,7 @@ pub mod stats;
 mod systemd;
 mod v1;
 mod v2;
+mod visit;
 mod write;
 
 pub use error::{Error, Invalid, Result};
@@ -46,6 +47,7 @@ pub use stats::Stats;
 pub use systemd::Options;
 #[cfg(fuzzing)]
 pub use v2::devices::check_device_program;
+pub use visit::Visit;
 
 use location::Target;
 use nowhere::Nowhere;
@@ -147,8 +149,19 @@ pub struct Created {
 
 impl Created {
     /// Makes it permanent.
-    pub fn keep(mut self) -> Box<dyn Cgroup> {
+    pub fn keep(&mut self) -> Box<dyn Cgroup> {
         std::mem::replace(&mut self.cgroup, Box::new(Nowhere::NotPermitted))
+    }
+
+    /// Removes it again, as it is when it is dropped.
+    ///
+    /// # Errors
+    /// When something of it stays.
+    pub fn undo(&mut self) -> Result<()> {
+        let cgroup = self.keep();
+        // What could not be killed shows when it is removed.
+        let _ = cgroup.kill(SIGKILL);
+        cgroup.remove()
     }
 }
 
@@ -162,8 +175,7 @@ impl Deref for Created {
 
 impl Drop for Created {
     fn drop(&mut self) {
-        let _ = self.cgroup.kill(SIGKILL);
-        let _ = self.cgroup.remove();
+        let _ = self.undo();
     }
 }
 

@@ -14,6 +14,7 @@ mod around;
 pub mod host_steps;
 mod id_maps;
 pub mod init;
+mod into_cgroup;
 mod listener;
 pub mod packet;
 mod relay;
@@ -25,7 +26,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use coracle_plan::host_step::HostStep;
 use coracle_plan::step::{Point, Step};
 use coracle_plan::{Plan, Slot, hints};
-use coracle_sys::clone::{Fork, clone3, pidfd_open, pidfd_send_signal};
+use coracle_sys::clone::{Fork, pidfd_open, pidfd_send_signal};
 use coracle_sys::{Errno, describe};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -34,6 +35,7 @@ use nix::unistd::Pid;
 use crate::error::{Context, Error, Kind, Result};
 use crate::prepare::Filled;
 use crate::timings;
+pub use into_cgroup::IntoCgroup;
 use packet::{Channel, Message, Process, channel};
 use watch::Watched;
 
@@ -54,38 +56,6 @@ pub struct Child {
     /// What that process has said meanwhile.
     early: VecDeque<Message>,
     armed: bool,
-}
-
-/// Where the clone puts the process in the cgroup v2 hierarchy.
-pub struct IntoCgroup<'a> {
-    dir: Option<BorrowedFd<'a>>,
-    otherwise: Option<&'a Otherwise<'a>>,
-}
-
-/// Finds another cgroup when the kernel has said that the first takes no processes.
-pub type Otherwise<'a> = dyn Fn() -> Result<Option<OwnedFd>> + 'a;
-
-impl<'a> IntoCgroup<'a> {
-    /// Into `dir`, or the caller's own.
-    pub fn only(dir: Option<BorrowedFd<'a>>) -> IntoCgroup<'a> {
-        IntoCgroup { dir, otherwise: None }
-    }
-
-    /// Into `dir`, or what `otherwise` finds.
-    pub fn or(dir: Option<BorrowedFd<'a>>, otherwise: &'a Otherwise<'a>) -> IntoCgroup<'a> {
-        IntoCgroup { dir, otherwise: Some(otherwise) }
-    }
-
-    fn clone(&self, flags: u64) -> Result<Fork> {
-        match (clone3(flags, self.dir), self.otherwise) {
-            // A cgroup that hands controllers down may not have processes itself, and a threaded one takes no others.
-            (Err(Errno::EBUSY | Errno::EOPNOTSUPP), Some(otherwise)) => {
-                let dir = otherwise()?;
-                clone3(flags, dir.as_ref().map(OwnedFd::as_fd)).map_err(not_cloned)
-            }
-            (cloned, _) => cloned.map_err(not_cloned),
-        }
-    }
 }
 
 /// What the child came to.
@@ -114,8 +84,17 @@ pub fn to_ready(
         host_step(step, child)
     };
     let _span = timings::span(|| "follow the child".to_owned());
+    let mut event = next(&mut child, plan)?;
+    if matches!(event, Event::Closed)
+        && was_killed(&child)
+        && let Some(visit) = cgroup.visit()
+    {
+        child = again(plan, child)?;
+        visit.end()?;
+        event = next(&mut child, plan)?;
+    }
     loop {
-        match next(&mut child, plan)? {
+        match event {
             Event::Reached(point) => {
                 for step in plan.host_steps(point) {
                     host_step(step, &child)?;
@@ -134,7 +113,15 @@ pub fn to_ready(
             }
             Event::Closed => return Err(died(&child)),
         }
+        event = next(&mut child, plan)?;
     }
+}
+
+/// Clones another child in place of one that has ended before it did anything.
+fn again(plan: &Plan, mut child: Child) -> Result<Child> {
+    let filled = std::mem::take(&mut child.slots);
+    drop(child);
+    clone(plan, filled, &IntoCgroup::only(None))
 }
 
 impl Child {
@@ -352,8 +339,17 @@ pub fn not_executable(name: &str, errno: Errno) -> Error {
     Error::new(Kind::System(errno), text)
 }
 
+/// How it has ended, which may be asked again.
+fn end(child: &Child) -> coracle_sys::Result<WaitStatus> {
+    waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+}
+
+fn was_killed(child: &Child) -> bool {
+    matches!(end(child), Ok(WaitStatus::Signaled(_, Signal::SIGKILL, _)))
+}
+
 fn died(child: &Child) -> Error {
-    let (how, killed) = match waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+    let (how, killed) = match end(child) {
         Ok(WaitStatus::Exited(_, code)) => (format!("exited with {code}"), false),
         Ok(WaitStatus::Signaled(_, signal, _)) => (format!("was killed by {signal}"), signal == Signal::SIGKILL),
         _ => ("is gone".to_owned(), false),

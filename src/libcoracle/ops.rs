@@ -19,6 +19,7 @@ pub mod run;
 pub mod spec;
 pub mod start;
 pub mod state;
+mod taken;
 pub mod update;
 
 pub use crate::OCI_VERSION;

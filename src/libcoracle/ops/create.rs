@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use coracle_cgroup::Created;
 use coracle_plan::{HookKind, Plan};
 use oci_spec::runtime::{Process, Spec};
 
 use super::delete::undo;
-use super::groundwork::{Groundwork, commit};
+use super::groundwork::Groundwork;
+use super::taken::Taken;
 use crate::bundle::Bundle;
 use crate::error::{Error, Kind, Result};
 use crate::hooks;
@@ -16,11 +16,10 @@ use crate::id::ContainerId;
 use crate::launch::host_steps::HostSteps;
 use crate::launch::{self, Child, IntoCgroup};
 use crate::prepare::prepare;
-use crate::rdt;
 use crate::seal;
+use crate::store::Root;
 use crate::store::record::State;
 use crate::store::status::Status;
-use crate::store::{Claim, Root};
 use crate::timings::timed;
 
 /// Who makes the container's cgroup.
@@ -101,9 +100,7 @@ pub(super) struct Making {
     pub child: Child,
     pub plan: Plan,
     pub state: State,
-    cgroup: Created,
-    rdt: Option<rdt::Created>,
-    claim: Claim,
+    taken: Taken,
 }
 
 /// A container that is there: recorded, its process still to be let go.
@@ -125,15 +122,21 @@ impl Made {
 impl Making {
     /// Plans, prepares, clones, and follows the process until nothing but its program is left.
     pub fn begin(root: &Root, id: &ContainerId, opts: &CreateOptions, bundle: &Bundle, gate: bool) -> Result<Making> {
-        let Groundwork { plan, state, resources, cgroup, claim, .. } = Groundwork::lay(root, id, opts, bundle, gate)?;
-        let filled = prepare(&plan.sources, &claim.entry().gate())?;
-        let mut steps =
-            HostSteps { cgroup: &*cgroup, resources: Some(&resources), state, status: Status::Creating, rdt: None };
-        let into = IntoCgroup::only(cgroup.dir());
+        let Groundwork { plan, state, resources, mut taken, .. } = Groundwork::lay(root, id, opts, bundle, gate)?;
+        let filled = prepare(&plan.sources, &taken.entry().gate())?;
+        let mut steps = HostSteps {
+            cgroup: &*taken.cgroup,
+            resources: Some(&resources),
+            state,
+            status: Status::Creating,
+            rdt: None,
+        };
+        let into = IntoCgroup::only(taken.cgroup.dir());
         let ready = launch::to_ready(&plan, filled, into, &mut |step, child| steps.run(step, child));
         let HostSteps { state, rdt, .. } = steps;
+        taken.rdt = rdt;
         match ready {
-            Ok(child) => Ok(Making { child, plan, state, cgroup, rdt, claim }),
+            Ok(child) => Ok(Making { child, plan, state, taken }),
             Err(error) => {
                 hooks::run_all(HookKind::Poststop, &state.hooks.poststop, &state, Status::Stopped);
                 Err(error)
@@ -143,11 +146,12 @@ impl Making {
 
     /// Records the container and tells the caller its process; from here on `delete` removes it.
     pub fn commit(self, opts: &CreateOptions) -> Result<Made> {
-        let Making { child, plan, state, cgroup, rdt, claim } = self;
-        match commit(claim, cgroup, rdt, &state, opts.pid_file.as_deref()) {
+        let Making { child, plan, state, mut taken } = self;
+        match taken.commit(&state, opts.pid_file.as_deref()) {
             Ok(()) => Ok(Made { child, plan, state }),
             Err(error) => {
                 drop(child);
+                drop(taken);
                 hooks::run_all(HookKind::Poststop, &state.hooks.poststop, &state, Status::Stopped);
                 Err(error)
             }

@@ -61,14 +61,20 @@ fn locked(root: &Root, id: &ContainerId) -> Result<Entry> {
 }
 
 /// Removes what a `create` or `delete` of `id` has left that was killed: a directory without a record which nobody is at.
-/// Whether there was one.
+/// Whether there is none now.
 pub(super) fn clear(root: &Root, id: &ContainerId) -> Result<bool> {
-    let mut entry = root.entry(id)?;
-    if !entry.try_lock()? || entry.state()?.is_some() || !entry.is_ours()? {
-        return Ok(false);
+    let clear = || {
+        let mut entry = root.entry(id)?;
+        if !entry.try_lock()? || entry.state()?.is_some() || !entry.is_ours()? {
+            return Ok(false);
+        }
+        remove_remains(&entry, id).map(|()| true)
+    };
+    match clear() {
+        // Another command has removed it meanwhile.
+        Err(error) if error.kind() == Kind::NotFound => Ok(true),
+        cleared => cleared,
     }
-    remove_remains(&entry, id)?;
-    Ok(true)
 }
 
 /// Removes the directory of a creation that was cut short before anything was recorded.
@@ -89,7 +95,11 @@ fn remove_cgroups(entry: &Entry, id: &ContainerId) -> Result<()> {
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
     // Cgroups with processes are somebody else's.
     let created = coracle_cgroup::create(&Layout::detect()?, Driver::Cgroupfs, id.as_ref(), path, true);
-    let Ok(cgroup) = created else { return Ok(()) };
+    let cgroup = match created {
+        Ok(cgroup) => cgroup,
+        Err(error) if error.errno().is_some() && !error.is_permission() => return Err(error.into()),
+        Err(_) => return Ok(()),
+    };
     let parents = entry.parents();
     for path in cgroup.location().paths().values().chain(&parents) {
         match std::fs::remove_dir(path) {

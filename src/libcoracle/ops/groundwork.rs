@@ -11,19 +11,19 @@ use oci_spec::runtime::Spec;
 
 use super::create::{Cgroups, CreateOptions};
 use super::delete;
+use super::taken::Taken;
 use crate::bundle::Bundle;
 use crate::error::{Context, Error, Kind, Result};
 use crate::files;
 use crate::host;
 use crate::id::ContainerId;
 use crate::notify;
-use crate::rdt;
 use crate::store::process::Process as ProcessRecord;
 use crate::store::record::{CRIU_CONFIG, Hooks, State, VERSION};
 use crate::store::{Claim, Root};
-use crate::timings::{span, timed};
+use crate::timings::timed;
 
-/// A container without a process: it is planned, its id is taken and its cgroup made. Dropped, both are given back.
+/// A container without a process: it is planned, and what it takes is taken.
 pub(super) struct Groundwork<'a> {
     pub spec: Cow<'a, Spec>,
     pub host: Host,
@@ -32,9 +32,7 @@ pub(super) struct Groundwork<'a> {
     pub plan: Plan,
     pub state: State,
     pub resources: Resources,
-    pub cgroup: Created,
-    pub rdt: Option<rdt::Created>,
-    pub claim: Claim,
+    pub taken: Taken,
 }
 
 impl<'a> Groundwork<'a> {
@@ -58,9 +56,10 @@ impl<'a> Groundwork<'a> {
         let cgroup = timed("make the cgroup", || cgroup(&layout, &host, &claim, id, (bundle, &spec), opts))?;
         // Without delay: from here to the commit this record is all a `delete` has, should this process be killed.
         let begun = record(id, bundle, rootfs.clone(), &Plan::default(), &cgroup);
-        claim.begin(&begun)?;
+        let taken = Taken::of(claim, cgroup);
+        taken.begin(&begun)?;
         let extras = begun.extras()?;
-        let options = PlanOptions { extras, ..plan_options(id, opts, bundle, rootfs.clone(), gate, &cgroup) };
+        let options = PlanOptions { extras, ..plan_options(id, opts, bundle, rootfs.clone(), gate, &taken.cgroup) };
         let plan = timed("plan", || Plan::create(&spec, &host, &options))?;
         if let Some(key) = disobeyed(&begun) {
             tracing::warn!("annotation {key} is not obeyed: config.json is not the caller's or root's alone");
@@ -83,8 +82,8 @@ impl<'a> Groundwork<'a> {
         }
         let (no_new_keyring, notify) = (opts.no_new_keyring, opts.notify_socket.is_some());
         let streams = streams(spec.process().as_ref().and_then(|p| p.terminal()).unwrap_or(false));
-        let state = State { no_new_keyring, notify, streams, ..record(id, bundle, rootfs, &plan, &cgroup) };
-        Ok(Groundwork { spec, host, options, plan, state, resources, cgroup, rdt: None, claim })
+        let state = State { no_new_keyring, notify, streams, ..record(id, bundle, rootfs, &plan, &taken.cgroup) };
+        Ok(Groundwork { spec, host, options, plan, state, resources, taken })
     }
 }
 
@@ -102,31 +101,6 @@ fn disobeyed(state: &State) -> Option<&str> {
     let orders =
         |key: &str| key.starts_with(extras::PREFIX) || key.starts_with("org.systemd.property.") || key == CRIU_CONFIG;
     keys.find(|key| !state.obeys_annotations && orders(key))
-}
-
-/// Records the container and writes its process to the pid file; from here on `delete` removes it.
-pub(super) fn commit(
-    mut claim: Claim,
-    cgroup: Created,
-    rdt: Option<rdt::Created>,
-    state: &State,
-    pid_file: Option<&Path>,
-) -> Result<()> {
-    let _span = span(|| "record the container".to_owned());
-    if let Some(path) = pid_file {
-        write_pid_file(path, state.init.pid)?;
-    }
-    let committed = claim.commit(state);
-    if let (Err(_), Some(path)) = (&committed, pid_file) {
-        // What it names is about to be gone.
-        let _ = std::fs::remove_file(path);
-    }
-    committed?;
-    cgroup.keep();
-    if let Some(groups) = rdt {
-        groups.keep();
-    }
-    Ok(())
 }
 
 /// What the machine is like, as far as it decides about the plan.

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::create::{CreateOptions, check_terminal_of};
 use super::delete::undo;
-use super::groundwork::{Groundwork, commit};
+use super::groundwork::Groundwork;
 use super::run::{RunOptions, connect_terminal};
 use crate::bundle::Bundle;
 use crate::console::Terminal;
@@ -67,7 +67,7 @@ pub fn restore(root: &Root, id: &ContainerId, opts: &CreateOptions, restore: &Re
     let mut restored = revived.inspect_err(|_| {
         hooks::run_all(HookKind::Poststop, &work.state.hooks.poststop, &work.state, Status::Stopped);
     })?;
-    commit(work.claim, work.cgroup, work.rdt, &work.state, opts.pid_file.as_deref())?;
+    work.taken.commit(&work.state, opts.pid_file.as_deref())?;
     restored.armed = false;
     let attend = || {
         if let Some(manager) = &opts.notify_socket {
@@ -90,19 +90,19 @@ pub fn restore(root: &Root, id: &ContainerId, opts: &CreateOptions, restore: &Re
 fn revive(work: &mut Groundwork<'_>, images: &Images, restore: &RestoreOptions) -> Result<Restored> {
     let shared = Shared::of(&work.plan, &work.options.cgroups);
     shared.check()?;
-    let mut filled = prepare(&work.plan.sources, &work.claim.entry().gate())?;
+    let mut filled = prepare(&work.plan.sources, &work.taken.entry().gate())?;
     let console = shared.console.and_then(|slot| take(&mut filled, slot));
     let mut streams = inherited(images)?;
     let (kept, join) = namespaces(&shared, &mut filled, &mut streams)?;
     let unmounted = || Error::new(Kind::Unsupported, "criu restores only with privilege, and into a mount namespace");
     let tree = shared.root.and_then(|slot| take(&mut filled, slot)).ok_or_else(unmounted)?;
-    let root = RootPoint::make(work.claim.entry().criu_root())?;
+    let root = RootPoint::make(work.taken.entry().criu_root())?;
     let mut criu = Criu::for_restore(kept, tree, &root.0)?;
     criu.check_version()?;
-    work.cgroup.adopt(criu.pid())?;
+    work.taken.cgroup.adopt(criu.pid())?;
     // Some are made only now, by systemd.
-    work.state.cgroup = work.cgroup.location();
-    work.cgroup.set(&work.resources)?;
+    work.state.cgroup = work.taken.cgroup.location();
+    work.taken.cgroup.set(&work.resources)?;
     join_rdt(work, criu.pid())?;
     make_mount_points(work)?;
 
@@ -145,7 +145,7 @@ fn join_rdt(work: &mut Groundwork<'_>, criu: Pid) -> Result<()> {
     let Some(wanted) = wanted else { return Ok(()) };
     let created = rdt::apply(&rdt::root()?, &work.state.id, criu, wanted)?;
     work.state.rdt = Some(created.groups().clone());
-    work.rdt = Some(created);
+    work.taken.rdt = Some(created);
     Ok(())
 }
 
@@ -153,9 +153,10 @@ fn join_rdt(work: &mut Groundwork<'_>, criu: Pid) -> Result<()> {
 fn make_mount_points(work: &Groundwork<'_>) -> Result<()> {
     let plan = Plan::mount_points(&work.spec, &work.host, &work.options)?;
     tracing::debug!("plan of the mount points of {}:\n{plan}", work.state.id);
-    let filled = prepare(&plan.sources, &work.claim.entry().gate())?;
+    let filled = prepare(&plan.sources, &work.taken.entry().gate())?;
     let state = work.state.clone();
-    let mut steps = HostSteps { cgroup: &*work.cgroup, resources: None, state, status: Status::Creating, rdt: None };
+    let mut steps =
+        HostSteps { cgroup: &*work.taken.cgroup, resources: None, state, status: Status::Creating, rdt: None };
     // Its end is all that is wanted of the process: its mounts go with it, what they were mounted on stays.
     launch::to_ready(&plan, filled, IntoCgroup::only(None), &mut |step, child| steps.run(step, child)).map(drop)
 }

@@ -46,6 +46,11 @@ impl Claim {
         Ok(())
     }
 
+    /// The directory stays as it is.
+    pub fn leave(&mut self) {
+        self.armed = false;
+    }
+
     fn record(&self, state: &State) -> Result<()> {
         let json =
             serde_json::to_vec(state).map_err(|e| Error::new(Kind::InvalidState, format!("write state: {e}")))?;

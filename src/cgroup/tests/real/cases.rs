@@ -52,7 +52,7 @@ fn dropped_is_removed(layout: &Layout) -> Outcome {
 }
 
 fn kept_is_found_again(layout: &Layout) -> Outcome {
-    let cgroup = make(layout, "keep").unwrap();
+    let mut cgroup = make(layout, "keep").unwrap();
     let all = directories(&cgroup);
     let saved = serde_json::to_string(&cgroup.location()).unwrap();
     let kept = cgroup.keep();
