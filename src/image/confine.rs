@@ -26,9 +26,7 @@ pub fn to_directory(directory: BorrowedFd<'_>) -> Result<()> {
         .and_then(Ruleset::create)
         .and_then(|ruleset| ruleset.add_rule(PathBeneath::new(directory, all)))
         .and_then(landlock::RulesetCreated::restrict_self);
-    restricted
-        .map(drop)
-        .map_err(|error| Error::new(Kind::Unsupported, format!("confine the unpacking thread: {error}")))
+    restricted.map(drop).map_err(|error| Error::library("confine the unpacking thread", &error, Kind::Unsupported))
 }
 
 #[cfg(test)]

@@ -45,6 +45,17 @@ impl Error {
         Error::new(Kind::System(errno), format!("{operation}: {}", describe(errno)))
     }
 
+    /// A library refused `operation`: for the kernel's reasons if there is an [`io::Error`] of the kernel's among its causes,
+    /// otherwise because it is of kind `otherwise`.
+    pub fn library(operation: impl fmt::Display, error: &(dyn std::error::Error + 'static), otherwise: Kind) -> Error {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let mut errnos = causes.filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
+        match errnos.next() {
+            Some(errno) => Error::system(operation, Errno::from_raw(errno)),
+            None => Error::new(otherwise, format!("{operation}: {error}")),
+        }
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
     }

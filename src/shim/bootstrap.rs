@@ -1,8 +1,7 @@
 //! `start`: containerd asks for the shim of a container. It gets a new one, or that of the container's group.
 
-use std::fs::File;
-use std::io::{PipeWriter, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,6 +17,7 @@ use crate::args::Args;
 use crate::config;
 use crate::error::{Doing, Error, Result};
 use crate::options::Options;
+use crate::starter::Starting;
 
 /// Where shims listen, unless containerd says otherwise.
 pub const SOCKETS: &str = "/run/containerd/s";
@@ -54,17 +54,7 @@ pub fn start(args: &Args) -> Result<()> {
     let address = format!("unix://{path}");
     std::fs::write(ADDRESS, &address).doing(|| format!("write {ADDRESS}"))?;
     answer(&address, asked.since_2_3)?;
-    // Without this byte, because something failed or this process was killed, the shim ends.
-    waiting.map_or(Ok(()), |mut shim| shim.write_all(b"+").doing(|| "tell the shim to serve".into()))
-}
-
-/// Waits until containerd was told of this shim; not if it never was, which nobody would then end.
-pub fn answered() -> Result<bool> {
-    let stdout = std::io::stdout().as_fd().try_clone_to_owned().doing(|| "take over the pipe".into())?;
-    let count = File::from(stdout).read(&mut [0]).doing(|| "wait for the answer".into())?;
-    let null = File::options().write(true).open("/dev/null").doing(|| "open /dev/null".into())?;
-    nix::unistd::dup2_stdout(null).doing(|| "replace standard output".into())?;
-    Ok(count == 1)
+    waiting.map_or(Ok(()), Starting::told)
 }
 
 impl Asked {
@@ -120,23 +110,21 @@ fn listen(path: &str) -> Result<Option<UnixListener>> {
     UnixListener::bind(path).map(Some).doing(|| format!("listen on {path}"))
 }
 
-/// Starts the process that serves, with the listener as its standard input, and as its standard output a pipe by which it
-/// learns that it may ([`answered`]).
-fn serve(args: &Args, asked: &Asked, path: &str, listener: UnixListener) -> Result<PipeWriter> {
+/// Starts the process that serves, with the listener as its standard input, and waits until it does.
+fn serve(args: &Args, asked: &Asked, path: &str, listener: UnixListener) -> Result<Starting> {
     let program = std::env::current_exe().doing(|| "find the shim".into())?;
     let mut command = Command::new(program);
     command.args(["-namespace", &args.namespace, "-id", &args.id, "-address", &asked.address, "-socket", path]);
     command.env(EVENTS, &asked.events);
     // One heap for all threads, and small stacks: there is a shim for every pod.
     command.env("MALLOC_ARENA_MAX", "1").env("RUST_MIN_STACK", STACK);
-    let (answered, answer) = std::io::pipe().doing(|| "make a pipe".into())?;
-    command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::from(answered)).stderr(Stdio::null());
-    let mut child = command.spawn().doing(|| "start shim".into())?;
-    let placed = place(child.id(), &asked.options);
-    if placed.is_err() {
+    command.stdin(Stdio::from(OwnedFd::from(listener)));
+    let (mut starting, mut child) = Starting::spawn(command)?;
+    let serves = place(child.id(), &asked.options).and_then(|()| starting.begin());
+    if serves.is_err() {
         let _ = (child.kill(), child.wait());
     }
-    placed.map(|()| answer)
+    serves.map(|()| starting)
 }
 
 /// Puts the shim where it is to be, before anything happens in it.
@@ -166,5 +154,6 @@ fn answer(address: &str, since_2_3: bool) -> Result<()> {
         };
         answer = result.write_to_bytes().map_err(|error| Error::new(format!("encode answer: {error}")))?;
     }
-    std::io::stdout().write_all(&answer).doing(|| "write answer".into())
+    let mut stdout = std::io::stdout();
+    stdout.write_all(&answer).and_then(|()| stdout.flush()).doing(|| "write answer".into())
 }

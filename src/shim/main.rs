@@ -26,6 +26,7 @@ mod record;
 mod runtime;
 mod service;
 mod shim;
+mod starter;
 mod tasks;
 mod verbs;
 
@@ -41,6 +42,10 @@ use crate::error::{Doing, Error, Result};
 use crate::events::Events;
 use crate::service::Service;
 use crate::shim::Shim;
+use crate::starter::Starter;
+
+/// Before each error.
+const PREFIX: &str = "containerd-shim-coracle-v2: ";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).peekable();
@@ -52,7 +57,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("containerd-shim-coracle-v2: {error}");
+            eprintln!("{PREFIX}{error}");
             ExitCode::FAILURE
         }
     }
@@ -76,13 +81,19 @@ fn serve(args: &Args) -> Result<()> {
     if args.socket.is_empty() {
         return Err(Error::invalid("serve: containerd starts a shim by its command start"));
     }
+    let unneeded = |_: &Error| drop(std::fs::remove_file(&args.socket));
+    let starter = Starter::wait().inspect_err(unneeded)?;
+    let (shim, _server) = listen(args)?;
+    starter.serves().inspect_err(unneeded)?;
+    shim.follow()
+}
+
+/// From now on requests are answered, by the server's threads.
+fn listen(args: &Args) -> Result<(Arc<Shim>, Server)> {
     let stdin = std::io::stdin();
     let listener = stdin.as_fd().try_clone_to_owned().doing(|| "take over the listener".into())?;
     let null = std::fs::File::open("/dev/null").doing(|| "open /dev/null".into())?;
     nix::unistd::dup2_stdin(null).doing(|| "replace standard input".into())?;
-    if !bootstrap::answered()? {
-        return std::fs::remove_file(&args.socket).doing(|| format!("remove {}", args.socket));
-    }
     nix::unistd::setsid().doing(|| "start a session".into())?;
     // Containers become children of this process when the runtime that made them ends.
     nix::sys::prctl::set_child_subreaper(true).doing(|| "become subreaper".into())?;
@@ -104,5 +115,5 @@ fn serve(args: &Args) -> Result<()> {
     // One request may run while another waits; more threads come when they are needed.
     let mut server = server.set_thread_count_min(1).set_thread_count_default(2).set_thread_count_max(3);
     server.start().map_err(failed)?;
-    shim.follow()
+    Ok((shim, server))
 }

@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use integration::{Action, Bundle, Call, Context, Fault, Trace};
+use integration::{Action, Bundle, Call, Called, Context, Fault, Trace};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use serde_json::json;
+use syscalls::Sysno;
 
 use super::trial::Tried;
 use super::verbs::quiet;
@@ -81,6 +82,19 @@ impl<'t> Shimming<'t> {
     }
 }
 
+/// Whether the fault was the end of a shim that had said that it serves, of which containerd learns by its socket: killed, or
+/// without memory for what Rust cannot do without. Its other threads end it at any time after the fault was theirs.
+fn ended_serving(fault: Fault, result: &Trace) -> bool {
+    let word = Called { process: 1, nth: 0, call: Sysno::sendto };
+    let place = |call: Called| result.calls.iter().position(|made| *made == call);
+    let ends = match fault.action {
+        Action::KillBefore | Action::KillAfter => true,
+        Action::Fail(_) | Action::FailAfter(_) => matches!(fault.at.call, Sysno::mmap | Sysno::mremap | Sysno::brk),
+    };
+    let late = || place(word).is_some_and(|word| place(fault.at) >= Some(word));
+    ends && (fault.at.process > word.process || fault.at.process == word.process && late())
+}
+
 impl Tried for Shimming<'_> {
     fn prepare(&self) {
         if self.delete {
@@ -94,9 +108,7 @@ impl Tried for Shimming<'_> {
     }
 
     fn judge(&self, fault: Fault, result: &Trace) -> Result<(), String> {
-        // The shim that serves may be what was killed, after `start` has told of it.
-        let served = fault.at.process > 0 && matches!(fault.action, Action::KillBefore | Action::KillAfter);
-        if result.code == 0 && !served {
+        if result.code == 0 && !ended_serving(fault, result) {
             self.done()?;
         }
         self.clean()?;

@@ -38,7 +38,7 @@ pub fn sweep(call: &Call) -> Result<usize> {
         match runtime::status(call, &name).as_deref() {
             Some("stopped") => runtime::delete(call, &name)?,
             Some(_) => continue,
-            None if runtime::is_starting(bundle.dir()) => continue,
+            None if runtime::is_starting(bundle.dir())? => continue,
             None => (),
         }
         bundle.remove()?;
@@ -57,7 +57,7 @@ fn unfinished(call: &Call) -> Result<usize> {
     let mut count = 0;
     for entry in std::fs::read_dir(&containers)? {
         let dir = entry?.path();
-        if Bundle::open(&dir).is_err_and(|error| error.kind() == Kind::NotFound) && !runtime::is_starting(&dir) {
+        if Bundle::open(&dir).is_err_and(|error| error.kind() == Kind::NotFound) && !runtime::is_starting(&dir)? {
             std::fs::remove_dir_all(&dir).context(|| format!("remove {}", dir.display()))?;
             count += 1;
         }

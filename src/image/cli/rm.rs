@@ -39,7 +39,7 @@ impl Verb {
         let bundle = call.bundle(operand)?;
         let id = bundle.dir().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match runtime::status(call, &id).as_deref() {
-            None if runtime::is_starting(bundle.dir()) => {
+            None if runtime::is_starting(bundle.dir())? => {
                 return Err(Error::invalid(format!("container {id} is about to run")));
             }
             None => (),

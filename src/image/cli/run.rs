@@ -127,7 +127,7 @@ impl Verb {
         let dir = containers.join(name);
         let taken = |why: &str| Err(Error::invalid(format!("there is a container {name} {why}")));
         if std::fs::symlink_metadata(&dir).is_ok() {
-            if runtime::is_starting(&dir) {
+            if runtime::is_starting(&dir)? {
                 return taken("that another coracle-image makes or runs; give another --name");
             }
             if Bundle::open(&dir).is_ok() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use coracle_image::error::{Context, Error, Result};
+use coracle_sys::Errno;
 use rustix::fs::{FlockOperation, flock};
 
 use super::Call;
@@ -59,7 +60,11 @@ pub fn lock(dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Whether somebody holds the lock of the container in `dir`: it is about to be, or just was.
-pub fn is_starting(dir: &Path) -> bool {
-    lock(dir).is_err()
+/// Whether somebody holds the lock of the container in `dir`: it is about to be, or just was, and may be gone by now.
+pub fn is_starting(dir: &Path) -> Result<bool> {
+    match lock(dir) {
+        Ok(_) => Ok(false),
+        Err(error) if matches!(error.errno(), Some(Errno::EWOULDBLOCK | Errno::ENOENT)) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
