@@ -49,7 +49,7 @@ pub struct Rules {
     pub limits: Limits,
     /// Make device nodes. Without, they are left out, as where the kernel does not allow them.
     pub devices: bool,
-    /// Owners that are not mapped in the user namespace become its root instead of an error.
+    /// All owners become the root of the user namespace, which has no other user.
     pub squash_owners: bool,
     /// Control overlayfs by `user.overlay.` attributes, which needs no privilege over the host.
     pub user_xattrs: bool,
@@ -149,7 +149,7 @@ impl<'r> Tree<'r> {
     fn attributes(&mut self, entry: &Entry) -> Attributes {
         let mut attributes = Attributes::of_entry(entry, &mut self.found.dropped);
         if self.rules.squash_owners {
-            (attributes.uid, attributes.gid) = (0, 0);
+            attributes.squash(&mut self.found.dropped);
         }
         attributes
     }

@@ -42,6 +42,18 @@ impl Attributes {
         Attributes { mode: entry.mode, uid: entry.uid, gid: entry.gid, seconds, nanoseconds, xattrs }
     }
 
+    /// Those for a user of one id: all is his, and lists of who else has access name ids that he does not have.
+    pub fn squash(&mut self, dropped: &mut Dropped) {
+        (self.uid, self.gid) = (0, 0);
+        self.xattrs.retain(|(name, _)| {
+            let list = name.starts_with(b"system.posix_acl_");
+            if list {
+                dropped.count(name);
+            }
+            !list
+        });
+    }
+
     /// Those of the object open as `fd`, without what overlayfs keeps for itself.
     pub fn read(fd: impl AsFd) -> Result<Attributes> {
         let stat = fstat(&fd)?;

@@ -40,7 +40,7 @@ impl Tree<'_> {
             Kind::File => self.make_file(&parent, name, entry, reader)?,
             Kind::HardLink => self.make_hard_link(&parent, name, path, entry)?,
             Kind::Symlink => self.make_symlink(&parent, name, entry)?,
-            Kind::Char | Kind::Block | Kind::Fifo => self.make_node(&parent, name, entry)?,
+            Kind::Char | Kind::Block | Kind::Fifo => self.make_node(&parent, name, path, entry)?,
         };
         self.remember(parent.inode, name);
         if cleared != Cleared::Something {
@@ -143,7 +143,7 @@ impl Tree<'_> {
         Ok(cleared)
     }
 
-    fn make_node(&mut self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<Cleared> {
+    fn make_node(&mut self, parent: &Parent, name: &[u8], path: &[u8], entry: &Entry) -> Result<Cleared> {
         let (kind, device) = match entry.kind {
             Kind::Char if entry.device == (0, 0) => {
                 return Err(Error::invalid("a character device 0:0, which overlayfs takes for a whiteout"));
@@ -154,8 +154,13 @@ impl Tree<'_> {
         };
         if kind != FileType::Fifo && !self.rules.devices {
             self.found.devices_left_out += 1;
-            // What it replaces is gone all the same.
-            return self.clear(parent, name);
+            // What it replaces is gone all the same, in this layer and in those below.
+            let cleared = self.clear(parent, name)?;
+            if self.alone() {
+                self.hide(path)?;
+                self.parent = None;
+            }
+            return Ok(cleared);
         }
         let attributes = self.attributes(entry);
         let permissions = Mode::from_raw_mode(attributes.mode & 0o777);

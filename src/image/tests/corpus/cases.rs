@@ -38,6 +38,21 @@ pub struct Case {
     pub says_no_layer: bool,
 }
 
+/// All there are.
+pub fn all() -> Vec<Case> {
+    let topics = [
+        crate::names::cases(),
+        crate::links::cases(),
+        crate::whiteouts::cases(),
+        crate::overlay::cases(),
+        crate::numbers::cases(),
+        crate::pax::cases(),
+        crate::blobs::cases(),
+        crate::limits::cases(),
+    ];
+    topics.into_iter().flatten().collect()
+}
+
 /// A case of layers that do not depend on where it runs.
 pub fn case(name: &'static str, want: Want, layers: Vec<Archive>, check: impl Fn(&Tree) + 'static) -> Case {
     outside(name, want, move |_| layers.clone(), check)

@@ -32,10 +32,10 @@ pub const DEEDS: &[Deed] = &[
     ("full: a full disk is an error, and room cures it", full_disk),
     ("two: processes at once unpack the same image", two_processes),
     ("limit: few open files are enough", few_files),
-    ("umoci: makes the same tree", crate::peers::umoci),
+    ("others: umoci, skopeo with tar and ordinary users make the same trees", crate::peers::others),
     ("documents: what leads astray or nowhere is refused", crate::documents::documents),
     ("docker diff: changes and the layer made of them", crate::changes::round_trip),
-    ("rootless: the same tree in a user namespace", crate::peers::rootless),
+    ("rootless: every case, with a range of ids and with one", crate::user::cases),
 ];
 
 /// An image in which everything occurs: links, whiteouts, a layer that needs its base, large and small files.
@@ -198,7 +198,7 @@ fn read_all(archive: &[u8]) -> coracle_image::Result<()> {
 }
 
 /// How many are killed: KILLS, or so many.
-const KILLS: u32 = 40;
+const KILLS: u32 = 200;
 
 fn killed(world: &World) -> Done {
     let kills = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);

@@ -19,42 +19,33 @@ mod overlay;
 mod pax;
 mod peers;
 mod tree;
+mod user;
 mod way;
 mod whiteouts;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use cases::{Case, Want};
 use deeds::{DEEDS, Deed};
-use way::{Way, World};
+use way::{Unpacked, WAYS, World};
 
 fn main() -> ExitCode {
     // Some tests start this program again.
     let args: Vec<String> = std::env::args().collect();
-    match args.get(1..) {
-        Some([how, place]) if how == "--unpack" => {
-            deeds::child(place.as_ref());
-            return ExitCode::SUCCESS;
-        }
-        Some([how, place]) if how == "--rootless" => {
-            peers::rootless_child(place.as_ref());
-            return ExitCode::SUCCESS;
-        }
-        _ => {}
+    let child: Option<fn(&Path)> = match args.get(1).map(String::as_str) {
+        Some("--unpack") => Some(deeds::child),
+        Some("--tree") => Some(user::say_tree),
+        Some("--cases") => Some(user::say_cases),
+        _ => None,
+    };
+    if let (Some(child), Some(place)) = (child, args.get(2)) {
+        child(place.as_ref());
+        return ExitCode::SUCCESS;
     }
-    let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let all = [
-        names::cases(),
-        links::cases(),
-        whiteouts::cases(),
-        overlay::cases(),
-        numbers::cases(),
-        pax::cases(),
-        blobs::cases(),
-        limits::cases(),
-    ];
-    let cases: Vec<Case> = all.into_iter().flatten().collect();
+    let filters: Vec<String> = args.into_iter().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let cases = cases::all();
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
     let cases: Vec<&Case> = cases.iter().filter(|case| wanted(case.name)).collect();
     let deeds: Vec<&Deed> = DEEDS.iter().filter(|(name, _)| wanted(name)).collect();
@@ -103,39 +94,41 @@ enum Outcome {
     Skipped(String),
 }
 
-/// Tries the case in every way.
+/// Tries the case in every way and judges what comes of it.
 fn check(case: &Case, world: &World) -> Result<(), String> {
-    let mut first: Option<(Way, Result<tree::Tree, String>)> = None;
-    for way in [Way::Flat, Way::Layers { workers: 1 }, Way::Layers { workers: 4 }] {
-        let outcome = world.unpack(case, way).map_err(|what| format!("{way:?}: {what}"))?;
-        match (&outcome, case.want) {
-            (Ok(_), Want::Reject) => return Err(format!("{way:?}: accepted")),
-            (Err(error), Want::Contain) => return Err(format!("{way:?}: refused: {error}")),
-            (Err(error), _) if !error.contains("layer sha") && !case.says_no_layer => {
-                return Err(format!("{way:?}: the error names no layer: {error}"));
-            }
-            _ => {}
+    let judge = |outcome: &Unpacked| match (outcome, case.want) {
+        (Ok(_), Want::Reject) => Err("accepted".to_owned()),
+        (Err(error), Want::Contain) => Err(format!("refused: {error}")),
+        (Err(error), _) if !error.contains("layer sha") && !case.says_no_layer => {
+            Err(format!("the error names no layer: {error}"))
         }
-        if let Ok(tree) = &outcome {
-            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (case.check)(tree)));
-            checked.map_err(|_| format!("{way:?}: the tree is wrong (see above)"))?;
-        }
-        match (&first, &outcome) {
-            (None, _) => first = Some((way, outcome)),
-            (Some((_, Ok(before))), Ok(now)) => {
-                if let Some(difference) = before.difference(now) {
-                    return Err(format!("{way:?} differs from flat: {difference}"));
-                }
-            }
-            (Some((_, Err(_))), Err(_)) => {}
-            (Some((other, before)), now) => {
-                let say = |outcome: &Result<tree::Tree, String>| match outcome {
-                    Ok(_) => "accepted".to_owned(),
-                    Err(error) => error.clone(),
-                };
-                return Err(format!("{other:?} says \"{}\", {way:?} says \"{}\"", say(before), say(now)));
-            }
+        (Err(_), _) => Ok(()),
+        (Ok(tree), _) => std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (case.check)(tree)))
+            .map_err(|_| "the tree is wrong (see above)".to_owned()),
+    };
+    agreed(case, world, judge).map(drop)
+}
+
+/// What comes of the case in every way, if that is the same.
+fn agreed(case: &Case, world: &World, judge: impl Fn(&Unpacked) -> Result<(), String>) -> Result<Unpacked, String> {
+    let mut first: Option<Unpacked> = None;
+    for way in WAYS {
+        let outcome = world.unpack(case, way).and_then(|outcome| judge(&outcome).map(|()| outcome));
+        let outcome = outcome.map_err(|what| format!("{way:?}: {what}"))?;
+        match first {
+            None => first = Some(outcome),
+            Some(ref before) => same(before, &outcome).map_err(|what| format!("{way:?} differs from flat: {what}"))?,
         }
     }
-    Ok(())
+    first.ok_or_else(|| "there is no way".to_owned())
+}
+
+/// Both are refused, or have the same tree.
+fn same(one: &Unpacked, other: &Unpacked) -> Result<(), String> {
+    let say = |outcome: &Unpacked| outcome.as_ref().err().cloned().unwrap_or_else(|| "accepted".to_owned());
+    match (one, other) {
+        (Ok(one), Ok(other)) => one.difference(other).map_or(Ok(()), Err),
+        (Err(_), Err(_)) => Ok(()),
+        _ => Err(format!("one says \"{}\", the other \"{}\"", say(one), say(other))),
+    }
 }

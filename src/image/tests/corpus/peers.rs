@@ -1,64 +1,118 @@
-//! The same image by other means: umoci, and coracle-image without root's privileges.
+//! The same images taken apart by others: umoci, skopeo with tar, and coracle-image without root's privileges.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use coracle_image::digest::Digest;
+use coracle_image::image::unpack_copy;
 use coracle_image::progress::silent;
-use coracle_image::store::Store;
 use serde_json::json;
 
 use crate::cases::Layer;
-use crate::deeds::{Done, image, mounted};
-use crate::tree::Tree;
-use crate::way::{World, sources};
+use crate::deeds::{Done, image};
+use crate::tree::{Node, Tree};
+use crate::user::{IDS, mounted, said, with_source};
+use crate::way::World;
 
-/// What umoci makes of directories without entries is the time at which it made them.
-pub fn umoci(world: &World) -> Done {
-    if Command::new("umoci").arg("--version").output().is_err() {
-        return Err("umoci is not installed".to_owned());
+/// An image in which everything occurs, and those that IMAGES names: layouts, with colons between.
+pub fn others(world: &World) -> Done {
+    for program in ["umoci", "skopeo"] {
+        Command::new(program).arg("--version").output().map_err(|_| format!("{program} is not installed"))?;
     }
-    same_as_umoci(world, &image());
-    // A real system too, where there is one.
-    if let Some(archive) = std::env::var_os("DEBIAN_ARCHIVE").filter(|path| Path::new(path).is_file()) {
-        same_as_umoci(world, &[crate::cases::gzip(std::fs::read(archive).unwrap())]);
+    crate::user::needs()?;
+    let place = world.place("others");
+    let (own, link) = (place.join("own"), place.join("image"));
+    layout(&own, &image());
+    let named = std::env::var_os("IMAGES").unwrap_or_default();
+    let named = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty());
+    for layout in [own.clone()].into_iter().chain(named) {
+        std::os::unix::fs::symlink(&layout, &link).unwrap();
+        let tree = all_make_the_same(world, &place, layout == own);
+        std::fs::remove_file(&link).unwrap();
+        let count = |counted: fn(&Node) -> bool| tree.0.values().filter(|node| counted(node)).count();
+        let bytes: u64 = tree.0.values().filter(|node| node.kind == 'f').map(|node| node.size).sum();
+        println!(
+            "others: {} has {} entries, {} hard links, {} with extended attributes, {bytes} bytes",
+            layout.display(),
+            tree.0.len(),
+            count(|node| node.same_as.is_some()),
+            count(|node| !node.xattrs.is_empty())
+        );
     }
+    std::fs::remove_dir_all(&place).unwrap();
     Ok(())
 }
 
-fn same_as_umoci(world: &World, layers: &[Layer]) {
-    let place = world.place("umoci");
-    layout(&place.join("image"), layers);
-    let output = Command::new("umoci")
-        .args(["unpack", "--image", "image:latest", "bundle"])
-        .current_dir(&place)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut theirs = Tree::read(&place.join("bundle/rootfs"));
-
-    let store = Store::open(&place.join("store")).unwrap();
-    let flat = place.join("flat");
-    std::fs::create_dir(&flat).unwrap();
-    sources(layers, |sources| store.unpack_flat(sources, &flat, &store.options(), &silent)).unwrap();
-    let mut ours = Tree::read(&flat);
-    let target = place.join("mounted");
+/// The tree. Directories without entries have the time at which umoci made them, and tar
+/// changed something in them.
+fn all_make_the_same(world: &World, place: &Path, implicit: bool) -> Tree {
+    let expected = mounted(place);
+    let same = |who: &str, tree: Tree, undated: fn(i64) -> bool| {
+        let [tree, expected] = [tree, expected.clone()].map(|mut tree| {
+            let directories = tree.0.values_mut().filter(|node| node.kind == 'd');
+            directories.filter(|node| implicit && undated(node.mtime.0)).for_each(|node| node.mtime = (0, 0));
+            tree
+        });
+        assert_eq!(tree.difference(&expected), None, "{who}");
+    };
+    let target = place.join("tree");
+    let taken = || {
+        let tree = Tree::read(&target);
+        std::fs::remove_dir_all(&target).unwrap();
+        tree
+    };
     std::fs::create_dir(&target).unwrap();
-    let chain = sources(layers, |sources| store.unpack(sources, &store.options(), &silent)).unwrap();
-    chain.mount_read_only(&target).unwrap();
-    assert_eq!(Tree::read(&target).difference(&ours), None, "mounted and flat");
-    coracle_image::overlay::unmount(&target).unwrap();
-    for tree in [&mut ours, &mut theirs] {
-        for node in
-            tree.0.values_mut().filter(|node| node.kind == 'd' && node.mtime.0 == 0 || node.mtime.0 > 1_770_000_000)
-        {
-            node.mtime = (0, 0);
-        }
+    with_source(place, |source, store| unpack_copy(source, store, &target, &silent)).unwrap();
+    assert_eq!(taken().difference(&expected), None, "flat");
+
+    run(Command::new("umoci").args(["unpack", "--image", "image:latest", "bundle"]).current_dir(place));
+    std::fs::rename(place.join("bundle/rootfs"), &target).unwrap();
+    std::fs::remove_dir_all(place.join("bundle")).unwrap();
+    same("umoci", taken(), |seconds| seconds == 0 || seconds > 1_770_000_000);
+
+    let copied = place.join("copied");
+    let from = format!("oci:{}:latest", place.join("image").display());
+    let to = format!("dir:{}", copied.display());
+    run(Command::new("skopeo").args(["--insecure-policy", "copy", "--quiet", &from, &to]));
+    let layers: Vec<PathBuf> = with_source(place, |source, _| {
+        let name = |digest: &Digest| copied.join(digest.to_string().split_once(':').unwrap().1);
+        source.manifest.layers.iter().map(|layer| name(&layer.digest)).collect()
+    });
+    run(Command::new("bash").args(["-euo", "pipefail", "-c", TAR, "tar"]).arg(&target).args(layers));
+    std::fs::remove_dir_all(&copied).unwrap();
+    same("skopeo with tar", taken(), |_| true);
+
+    for ids in IDS {
+        let layout = place.join("image").canonicalize().unwrap();
+        let said =
+            said(world, ids, "--tree", |place| run(Command::new("cp").arg("-r").arg(layout).arg(place.join("image"))));
+        let tree: Tree = serde_json::from_str(&said).unwrap();
+        assert_eq!(tree.difference(&ids.seen(expected.clone())), None, "rootless, {ids:?}");
     }
-    assert_eq!(ours.difference(&theirs), None, "umoci's tree is the other");
-    assert!(ours.0.len() > 500);
-    drop((store, chain));
-    std::fs::remove_dir_all(&place).unwrap();
+    expected
+}
+
+/// Whiteouts first, for tar knows nothing of them, then the layer.
+const TAR: &str = r#"
+tree=$1 && shift && mkdir "$tree"
+for layer in "$@"; do
+  gzip -dc "$layer" >"$tree.tar"
+  tar --quoting-style=literal -tf "$tree.tar" | { grep -E '(^|/)\.wh\.' || true; } | while IFS= read -r path; do
+    name=${path##*/} dir=$tree/${path%"${path##*/}"}
+    [ -d "$dir" ] || continue
+    case $name in
+      .wh..wh..opq) find "$dir" -mindepth 1 -delete ;;
+      *) rm -rf "$dir/${name#.wh.}" ;;
+    esac
+  done
+  tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' --delay-directory-restore --exclude='.wh.*' -xf "$tree.tar" -C "$tree"
+done
+rm "$tree.tar"
+"#;
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// An OCI layout with one image of these layers.
@@ -85,52 +139,4 @@ pub fn layout(place: &Path, layers: &[Layer]) {
     std::fs::write(place.join("index.json"), json!({"schemaVersion": 2, "manifests": [descriptor]}).to_string())
         .unwrap();
     std::fs::write(place.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-}
-
-/// nobody: newuidmap wants a user with a name.
-const USER: u32 = 65534;
-
-/// An ordinary user, who is root in a user namespace: what he unpacks is the same there, but for what only the host's root
-/// may make.
-pub fn rootless(world: &World) -> Done {
-    let expected = mounted(&world.place("rootful"));
-    let place = world.place("rootless");
-    std::os::unix::fs::chown(&place, Some(USER), Some(USER)).unwrap();
-    world.open_up();
-    // Subordinate ids, in this mount namespace alone.
-    for (file, name) in [("/etc/subuid", "subuid"), ("/etc/subgid", "subgid")] {
-        let own = world.place("ids").join(name);
-        std::fs::write(&own, format!("{USER}:300000:65536\n")).unwrap();
-        if !Path::new(file).is_file() || Command::new("newuidmap").output().is_err() {
-            return Err("newuidmap or /etc/subuid is missing".to_owned());
-        }
-        nix::mount::mount(Some(&own), file, None::<&str>, nix::mount::MsFlags::MS_BIND, None::<&str>).unwrap();
-    }
-    let program = place.join("program");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let output = Command::new("setpriv")
-        .args([format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".to_owned()])
-        .arg(&program)
-        .arg("--rootless")
-        .arg(&place)
-        .output()
-        .unwrap();
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        nix::mount::umount(file).unwrap();
-    }
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let digest = Digest::sha256(format!("{expected:?}").as_bytes()).to_string();
-    assert_eq!(said.trim(), digest, "the tree in the user namespace is another");
-    for name in ["rootless", "rootful", "ids"] {
-        std::fs::remove_dir_all(world.place(name)).unwrap();
-    }
-    Ok(())
-}
-
-/// The half of it that runs as the user: says the digest of the tree.
-pub fn rootless_child(place: &Path) {
-    coracle_image::rootless::enter().unwrap();
-    let tree = mounted(place);
-    println!("{}", Digest::sha256(format!("{tree:?}").as_bytes()));
 }

@@ -2,12 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
+use coracle_image::digest::{Algorithm, Hasher};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, readlinkat, statat};
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Files up to this size are kept whole, larger ones as the digest of their content.
+const WHOLE: u64 = 8 << 10;
+
+/// What is larger than this is full of holes, or nobody would have made it here.
+const READ: u64 = 512 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     pub kind: char,
     pub mode: u32,
@@ -15,15 +24,28 @@ pub struct Node {
     pub mtime: (i64, u64),
     pub device: u64,
     pub size: u64,
-    /// Content of a file of up to 64 KiB, or where a link points.
+    /// Content of a file or its digest, or where a link points.
     pub content: Vec<u8>,
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The first path of the same inode, if it has several.
     pub same_as: Option<Vec<u8>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(Vec<u8>, Node)>", into = "Vec<(Vec<u8>, Node)>")]
 pub struct Tree(pub BTreeMap<Vec<u8>, Node>);
+
+impl From<Vec<(Vec<u8>, Node)>> for Tree {
+    fn from(nodes: Vec<(Vec<u8>, Node)>) -> Tree {
+        Tree(nodes.into_iter().collect())
+    }
+}
+
+impl From<Tree> for Vec<(Vec<u8>, Node)> {
+    fn from(tree: Tree) -> Vec<(Vec<u8>, Node)> {
+        tree.0.into_iter().collect()
+    }
+}
 
 impl Tree {
     /// The tree below `root`, which has the empty path.
@@ -143,14 +165,24 @@ impl Node {
 }
 
 fn contents(dir: &OwnedFd, name: &std::ffi::CStr, size: u64) -> Vec<u8> {
-    if size > 64 << 10 {
+    if size > READ {
         return Vec::new();
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut content = Vec::new();
     let mut file = std::fs::File::from(openat(dir, name, flags, Mode::empty()).unwrap());
-    std::io::Read::read_to_end(&mut file, &mut content).unwrap();
-    content
+    let mut content = Vec::new();
+    if size <= WHOLE {
+        file.read_to_end(&mut content).unwrap();
+        return content;
+    }
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    content.resize(256 << 10, 0);
+    loop {
+        match file.read(&mut content).unwrap() {
+            0 => return hasher.finish().to_string().into_bytes(),
+            n => hasher.update(&content[..n]),
+        }
+    }
 }
 
 fn xattrs(dir: &OwnedFd, name: &std::ffi::CStr) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -18,9 +18,16 @@ pub enum Way {
     Layers { workers: usize },
 }
 
-/// A file system of its own, with a directory that nothing may touch.
+pub const WAYS: [Way; 3] = [Way::Flat, Way::Layers { workers: 1 }, Way::Layers { workers: 4 }];
+
+/// What came of an image: its tree, or the error.
+pub type Unpacked = Result<Tree, String>;
+
+/// A place with a directory that nothing may touch.
 pub struct World {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
+    /// The file system it is on, of its own.
+    _disk: Option<tempfile::TempDir>,
 }
 
 impl World {
@@ -34,36 +41,42 @@ impl World {
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(|e| e.to_string())?;
         mount(None::<&str>, dir.path(), Some("tmpfs"), MsFlags::empty(), None::<&str>).map_err(|e| e.to_string())?;
-        let world = World { dir };
+        let world = World::within(dir.path());
+        Ok(World { _disk: Some(dir), ..world })
+    }
+
+    /// An empty directory as the world.
+    pub fn within(dir: &Path) -> World {
+        let world = World { dir: dir.to_owned(), _disk: None };
         let outside = world.outside();
         std::fs::create_dir(&outside).unwrap();
         std::fs::write(outside.join("victim"), "untouched").unwrap();
         std::fs::create_dir(outside.join("directory")).unwrap();
         std::fs::write(outside.join("directory/file"), "untouched").unwrap();
         std::fs::write(outside.join("passwd"), "host:x:4242:4242::/:/bin/sh\n").unwrap();
-        Ok(world)
+        world
     }
 
     pub fn outside(&self) -> PathBuf {
-        self.dir.path().join("outside")
+        self.dir.join("outside")
     }
 
     /// A directory for a test, made if it is not there.
     pub fn place(&self, name: &str) -> PathBuf {
-        let place = self.dir.path().join(name);
+        let place = self.dir.join(name);
         std::fs::create_dir_all(&place).unwrap();
         place
     }
 
     /// Lets other users in.
     pub fn open_up(&self) {
-        rustix::fs::chmod(self.dir.path(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
+        rustix::fs::chmod(&self.dir, rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
     }
 
     /// What came of the case: the tree, or the error. The outer error is a failure of the test.
-    pub fn unpack(&self, case: &Case, way: Way) -> Result<Result<Tree, String>, String> {
+    pub fn unpack(&self, case: &Case, way: Way) -> Result<Unpacked, String> {
         let before = Tree::read(&self.outside());
-        let place = self.dir.path().join("place");
+        let place = self.dir.join("place");
         std::fs::create_dir(&place).unwrap();
         let layers = (case.layers)(self.outside().to_str().unwrap());
         let outcome = attempt(&place, &layers, way);
@@ -72,7 +85,7 @@ impl World {
         if let Some(difference) = before.difference(&Tree::read(&self.outside())) {
             return Err(format!("touched what is outside: {difference}"));
         }
-        let names: Vec<_> = std::fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> = std::fs::read_dir(&self.dir).unwrap().map(|e| e.unwrap().file_name()).collect();
         if names != ["outside"] {
             return Err(format!("made something outside: {names:?}"));
         }
@@ -80,7 +93,7 @@ impl World {
     }
 }
 
-fn attempt(place: &Path, layers: &[Layer], way: Way) -> Result<Tree, String> {
+fn attempt(place: &Path, layers: &[Layer], way: Way) -> Unpacked {
     let store = Store::open(&place.join("store")).map_err(|e| e.to_string())?;
     sources(layers, |sources| attempt_with(place, &store, sources, way))
 }
@@ -110,7 +123,7 @@ pub fn sources<T>(layers: &[Layer], work: impl FnOnce(&[LayerSource<'_>]) -> T) 
     work(&sources)
 }
 
-fn attempt_with(place: &Path, store: &Store, sources: &[LayerSource<'_>], way: Way) -> Result<Tree, String> {
+fn attempt_with(place: &Path, store: &Store, sources: &[LayerSource<'_>], way: Way) -> Unpacked {
     let mut options = store.options();
     let target = place.join("target");
     std::fs::create_dir(&target).unwrap();
