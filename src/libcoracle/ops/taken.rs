@@ -49,6 +49,8 @@ impl Taken {
         if let Some(groups) = self.rdt.take() {
             groups.keep();
         }
+        // Others may change it now, whether or not this value goes at once.
+        self.claim.unlock();
         Ok(())
     }
 }

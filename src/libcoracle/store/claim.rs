@@ -46,6 +46,11 @@ impl Claim {
         Ok(())
     }
 
+    /// Lets others change the container.
+    pub fn unlock(&mut self) {
+        self.entry.unlock();
+    }
+
     /// The directory stays as it is.
     pub fn leave(&mut self) {
         self.armed = false;
