@@ -1,61 +1,8 @@
 # containerd and its command ctr: coracle below containerd's own shim, and below coracle's. Sourced by hack/engines.
 # shellcheck shell=bash disable=SC2016,SC2034,SC2153,SC2154
 
-type -P containerd ctr >/dev/null || { skip all "containerd is not installed" && finish; }
-
-mkdir -m 711 "$work/containerd"
-cat >"$work/containerd.toml" <<CONFIG
-version = 2
-root = "$work/containerd/root"
-state = "$work/containerd/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "$work/containerd.sock"
-[ttrpc]
-  address = "$work/containerd.ttrpc"
-CONFIG
-# What the CRI plugin sends, too: options as a text.
-printf 'BinaryName = "%s"\n' "$CORACLE" >"$work/runtime.toml"
-export CONTAINERD_ADDRESS=$work/containerd.sock CONTAINERD_NAMESPACE=${work##*/}
-image=local.test/busybox:latest
-
-start_containerd() {
-  # The shim is found on containerd's path.
-  PATH=${SHIM%/*}:$PATH containerd --config "$work/containerd.toml" >>"$work/containerd.log" 2>&1 &
-  daemon=$!
-  wait_for ctr version || { cat "$work/containerd.log" && exit 1; }
-}
-
-stop_containerd() { # SIGNAL
-  kill "-$1" "$daemon" && wait "$daemon" 2>/dev/null
-}
-
-number=0
-run_check() { # NAME WANTED [OPTION...] -- COMMAND...
-  local name=$1 wanted=$2 options=()
-  shift 2
-  while [ "$1" != -- ]; do options+=("$1") && shift; done
-  shift
-  number=$((number + 1))
-  check "$name" "$wanted" ctr run --rm "${runtime[@]}" "${options[@]}" "$image" "c$number" "$@"
-}
-
-status_is() { ctr tasks ls | grep -q "^$1 .*$2"; } # TASK STATUS
-
-no_process() { ! pgrep -f "$1"; } # PATTERN
-no_task() { ! ctr tasks ls | grep -q "^$1 "; } # TASK
-
-# What was made for tasks and is still there: processes, sockets, pipes, mounts, bundles, cgroups.
-left() {
-  pgrep -af '^[^ ]*containerd-shim'
-  find /run/containerd/s /run/containerd/fifo -type s -o -type p
-  grep -o "$work/containerd/state[^ ]*" /proc/self/mountinfo
-  find "$work/containerd/state" -path "*.task/$CONTAINERD_NAMESPACE/*"
-  cgroups -path "*/$CONTAINERD_NAMESPACE/*" -type d
-  true
-}
-
-is_clean() { [ -z "$(left)" ]; }
+. hack/engine/containerd/daemon.sh
+. hack/engine/containerd/shim.sh
 
 short_tasks() {
   run_check "output" '0 hello' -- echo hello
@@ -136,7 +83,7 @@ pod() {
   ctr tasks exec -d --exec-id e1 member sleep 601
   ctr tasks kill --signal SIGKILL member
   wait_for status_is member STOPPED
-  check "what was added ends with a container in the pid namespace of another" '1 ' pgrep -f '^sleep 601'
+  check "what was added ends with a container in the pid namespace of another" '0 ' wait_for no_process '^sleep 601'
   ctr tasks rm member >/dev/null 2>&1
   check "the other one goes on" '0 still' ctr tasks exec --exec-id e2 pod echo still
   ctr tasks kill --signal SIGKILL pod
@@ -145,28 +92,9 @@ pod() {
   check "delete both" '0 *' ctr containers rm member pod
 }
 
-pid_of() { ctr tasks ls | awk -v name="$1" '$1 == name { print $2 }'; } # TASK
-
-# The runtime is killed while it makes containers: what there is of them afterwards is all or nothing.
-killed_runtime() {
-  local n
-  for n in 1 2 3 4 5 6; do
-    (
-      for ((tries = 0; tries < 200; tries++)); do
-        sleep "0.00$n" && pkill -KILL -f "^$CORACLE .* create .*killed$n$" && break
-      done
-    ) &
-    local killer=$!
-    # The container's process, which is still the same program, may be hit as well.
-    check "create, killed" '@(0|1|137) *' ctr run --rm "${runtime[@]}" "$image" "killed$n" true
-    wait "$killer"
-    ctr containers rm "killed$n" 2>/dev/null
-  done
-}
-
 # Many at once: exit codes, and one event for each end.
 many() {
-  local count=${TASKS:-100}
+  local count=${TASKS:-100} PATIENCE=$((PATIENCE + ${TASKS:-0}))
   ctr events >"$work/many" &
   local listener=$!
   sleep 1
@@ -214,22 +142,6 @@ checkpointed() {
   ctr images rm local.test/saved:latest >/dev/null
 }
 
-# Of a shim that is killed after that, the exit code of its container is left.
-lost_shim_later() {
-  ctr events >"$work/later" &
-  local listener=$!
-  sleep 1
-  ctr run -d "${runtime[@]}" "$image" later sh -c 'exit 6'
-  wait_for status_is later STOPPED
-  kill -KILL "$(pgrep -f "containerd-shim.* -id later ")"
-  wait_for no_task later
-  wait_for grep -q '/tasks/delete .*later' "$work/later"
-  check "the exit code outlives the shim" '0 *"exit_status":6*' grep '/tasks/delete .*later' "$work/later"
-  kill "$listener" && wait "$listener" 2>/dev/null
-  ctr containers rm later
-  rm -r /run/containerd/fifo/*
-}
-
 lost_shim() {
   ctr run -d "${runtime[@]}" "$image" lost sleep 600
   local shim
@@ -253,8 +165,7 @@ all_checks() { # NAME OPTION...
   pod
   ended_meanwhile
   checkpointed
-  # containerd's own shim does neither.
-  [[ ${runtime[*]} != *coracle.v2* ]] || { killed_runtime && lost_shim_later; }
+  [[ ${runtime[*]} != *coracle.v2* ]] || only_coracles
   many
   lost_shim
   wait_for is_clean
