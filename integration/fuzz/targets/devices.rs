@@ -4,6 +4,8 @@
 
 #![no_main]
 
+mod wrong;
+
 use libfuzzer_sys::fuzz_target;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
 
@@ -39,11 +41,17 @@ fn number(byte: u8) -> i64 {
 
 fuzz_target!(|bytes: &[u8]| {
     let rules: Vec<LinuxDeviceCgroup> = bytes.chunks_exact(5).take(40).filter_map(rule).collect();
+    let mut meant = rules.clone();
+    if let Some(first) = meant.first_mut()
+        && wrong::is("rule")
+    {
+        first.set_allow(!first.allow());
+    }
     let asked = bytes.chunks_exact(5).take(40).map(|rule| (number(rule[3]), number(rule[4])));
     for (major, minor) in asked.chain([(1, 3), (10, 200), (136, 7), (9, 9)]) {
         for access in 0..8 {
             for block in [false, true] {
-                coracle_cgroup::check_device_program(&rules, block, major as u32, minor as u32, access);
+                coracle_cgroup::check_device_program(&rules, &meant, block, major as u32, minor as u32, access);
             }
         }
     }

@@ -6,6 +6,8 @@
 
 #![no_main]
 
+mod wrong;
+
 // The modules alone: their crate has a client for registries, too, which would take longest to build.
 #[path = "../../../src/image"]
 #[expect(dead_code, unused_imports, reason = "what is not for unpacking")]
@@ -118,7 +120,8 @@ fn once(input: &[u8]) -> io::Result<()> {
     let limits = Limits { sparse_size: 1 << 20, ..Limits::default() };
     let rules = Rules { limits, devices: true, squash_owners: false, user_xattrs };
     let mode = if onto { Mode::Onto } else { Mode::Alone };
-    let _ = unpack::unpack(&archive[..], fs::File::open("/inside")?.into(), mode, &rules);
+    let place = if wrong::is("place") { "/outside" } else { "/inside" };
+    let _ = unpack::unpack(&archive[..], fs::File::open(place)?.into(), mode, &rules);
     assert_eq!(before, outside()?, "the outside has changed");
     fs::remove_dir_all("/inside")
 }

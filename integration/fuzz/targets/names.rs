@@ -2,8 +2,17 @@
 
 #![no_main]
 
+mod wrong;
+
 use libcoracle::{ContainerId, Signal, UserSpec};
 use libfuzzer_sys::fuzz_target;
+
+/// As the C library reads a number: up to what is none.
+fn sloppy(text: &str) -> Option<UserSpec> {
+    let number = |part: &str| part.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+    let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
+    Some(UserSpec { uid: number(uid)?, gid: gid.and_then(number) })
+}
 
 fuzz_target!(|text: &str| {
     if let Ok(id) = text.parse::<ContainerId>() {
@@ -16,7 +25,8 @@ fuzz_target!(|text: &str| {
         let name = signal.to_string();
         assert!(name.starts_with("signal ") || name.parse() == Ok(signal), "{name}");
     }
-    if let Ok(user) = text.parse::<UserSpec>() {
+    let user = if wrong::is("user") { sloppy(text) } else { text.parse().ok() };
+    if let Some(user) = user {
         // Every digit counts (CVE-2026-30892).
         let plain = |part: &str| part.trim_start_matches('0').to_owned();
         let parts: Vec<String> = text.split(':').map(plain).collect();

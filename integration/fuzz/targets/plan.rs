@@ -6,6 +6,7 @@
 
 #[path = "../../src/bpf.rs"]
 mod bpf;
+mod wrong;
 
 use coracle_plan::source::Source;
 use coracle_plan::{CreateOptions, Host, Plan, Step};
@@ -22,11 +23,17 @@ fuzz_target!(|config: &[u8]| {
         ..CreateOptions::default()
     };
     for host in [Host::rootful(), Host::hybrid(), Host::rootless()] {
-        let Ok(plan) = Plan::create(&spec, &host, &options) else { continue };
+        let Ok(mut plan) = Plan::create(&spec, &host, &options) else { continue };
+        if wrong::is("end") {
+            plan.init.pop();
+        }
         assert!(matches!(plan.init.last(), Some(Step::Exec { .. })), "{plan}");
         for source in &plan.sources {
             let Source::Seccomp(filter) = source else { continue };
-            let Ok(program) = libcoracle::compile_filter(filter) else { continue };
+            let Ok(mut program) = libcoracle::compile_filter(filter) else { continue };
+            if wrong::is("filter") {
+                program.truncate(program.len() / 2);
+            }
             for arch in [0xc000_003e, 0x4000_0003, 0xc000_00b7, 0] {
                 for number in [0, 1, 41, 102, 359, 450, 1 << 30, u32::MAX] {
                     let answer = |args| bpf::answer(&program, arch, number, args);

@@ -143,7 +143,7 @@ pub use interpreter::check_device_program;
 mod tests {
     use super::interpreter::interpret;
     use super::*;
-    use crate::device::{ALL, allowed, random, rules};
+    use crate::device::{ALL, Kind, allowed, random, rules};
 
     #[test]
     fn programs_answer_as_the_rules_do() {
@@ -159,6 +159,22 @@ mod tests {
                     "{rules:?}: {kind:?} {major}:{minor} {access}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn programs_with_one_rule_flipped_do_not() {
+        let list = r#"[{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"}]"#;
+        let rules = rules(&serde_json::from_str::<Vec<_>>(list).unwrap()).unwrap();
+        let (base, rest) = effective(&rules);
+        assert_eq!(rest.len(), 12);
+        for (at, rule) in rest.iter().enumerate() {
+            let mut flipped = rest.to_vec();
+            flipped[at].allow = !rule.allow;
+            let kind = rule.kind.unwrap_or(Kind::Char);
+            let (major, minor) = (rule.major.unwrap_or(77), rule.minor.unwrap_or(77));
+            let answer = interpret(&assemble(base, &flipped), kind, major, minor, rule.access);
+            assert_ne!(answer, allowed(&rules, kind, major, minor, rule.access), "{rule:?}");
         }
     }
 
