@@ -81,19 +81,23 @@ fn bash_offers_commands_options_and_containers() {
     assert!(offered(&["coracle", "state", ""]).iter().all(|word| !word.starts_with('<')));
 }
 
-/// Every command and option of the definition, those that are not shown too, as the table spells them.
-fn spelt() -> Vec<(String, String)> {
+/// A command and an option of it, as the table spells them, and all that a test may write for it.
+type Spelt = (String, String, Vec<String>);
+
+/// Every command and option of the definition, those that are not shown too.
+fn spelt() -> Vec<Spelt> {
     let command = coracle::definition();
     let options = |name: &str, command: &clap::Command| {
-        let longs = command.get_arguments().filter_map(clap::Arg::get_long).map(|long| format!("--{long}"));
-        longs
-            .filter(|long| name == "coracle" || long != "--help")
-            .map(|long| (name.to_owned(), long))
-            .collect::<Vec<_>>()
+        let spelt = command.get_arguments().filter_map(|arg| {
+            let long = format!("--{}", arg.get_long()?);
+            let short = arg.get_short().map(|short| format!("\"-{short}\""));
+            Some((name.to_owned(), long.clone(), [Some(long), short].into_iter().flatten().collect()))
+        });
+        spelt.filter(|(_, long, _)| name == "coracle" || long != "--help").collect::<Vec<Spelt>>()
     };
     let verbs = command.get_subcommands().flat_map(|verb| {
         let name = verb.get_name();
-        [vec![(name.to_owned(), String::new())], options(name, verb)].concat()
+        [vec![(name.to_owned(), String::new(), vec![format!("\"{name}\"")])], options(name, verb)].concat()
     });
     options("coracle", &command).into_iter().chain(verbs).collect()
 }
@@ -105,26 +109,34 @@ fn every_option_has_a_test() {
         table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect()).collect();
     let named = |command: &str, option: &str| rows.iter().any(|row| row[..2] == [command, option]);
     let spelt = spelt();
-    let missing: Vec<_> = spelt.iter().filter(|(command, option)| !named(command, option)).collect();
+    let missing: Vec<_> = spelt.iter().filter(|(command, option, _)| !named(command, option)).collect();
     assert!(missing.is_empty(), "integration/data/options.tsv lacks {missing:?}");
-    let known = |row: &&Vec<&str>| spelt.iter().any(|(command, option)| row[..2] == [command, option]);
+    let known = |row: &&Vec<&str>| spelt.iter().any(|(command, option, _)| row[..2] == [command, option]);
     let unknown: Vec<_> = rows.iter().filter(|row| !known(row)).collect();
     assert!(unknown.is_empty(), "integration/data/options.tsv has what there is not: {unknown:?}");
 
-    let sources = sources();
-    let there = |test: &str| {
-        let (quoted, function) = (format!("\"{test}\""), format!("fn {test}()"));
-        sources.iter().any(|text| text.contains(&quoted) || text.contains(&function))
+    // In the file of its test, or in the harness that does it for all tests, stands what the table says is used.
+    let (sources, harness) = (sources(&["integration/tests", "src/coracle/tests"]), sources(&["integration/src"]));
+    let uses = |row: &Vec<&str>, words: &[String]| {
+        let (quoted, function) = (format!("\"{}\"", row[2]), format!("fn {}()", row[2]));
+        let own = sources.iter().filter(|text| text.contains(&quoted) || text.contains(&function));
+        let found =
+            own.map(|own| words.iter().any(|word| [own].into_iter().chain(&harness).any(|text| text.contains(word))));
+        found.fold(None, |any, found| Some(any.unwrap_or(false) || found))
     };
-    let lost: Vec<_> = rows.iter().filter(|row| !there(row[2])).collect();
-    assert!(lost.is_empty(), "integration/data/options.tsv names tests there are not: {lost:?}");
+    for row in &rows {
+        let words = spelt.iter().find(|(command, option, _)| row[..2] == [command, option]).map(|(.., words)| words);
+        let used = uses(row, words.map_or(&[], Vec::as_slice));
+        assert!(used.is_some(), "integration/data/options.tsv names a test there is not: {row:?}");
+        assert!(used == Some(true), "integration/data/options.tsv names a test that does not use it: {row:?}");
+    }
 }
 
-/// The texts of the files with tests.
-fn sources() -> Vec<String> {
+/// The texts of the sources in these directories.
+fn sources(directories: &[&str]) -> Vec<String> {
     let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let list = std::fs::read_dir(top.join("integration/tests")).unwrap().flatten().map(|entry| entry.path());
-    let files = list.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    let files = files.chain([top.join("src/coracle/tests/cli.rs")]);
+    let lists = directories.iter().map(|directory| std::fs::read_dir(top.join(directory)).unwrap());
+    let files = lists.flat_map(|list| list.flatten().map(|entry| entry.path()));
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }

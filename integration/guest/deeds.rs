@@ -57,6 +57,7 @@ pub fn perform(word: &str, args: &[String]) -> io::Result<ExitCode> {
         "notify" => notify(args)?,
         "grab" => crate::spy::grab(args)?,
         "peek" => crate::spy::peek(args)?,
+        "redirect" => crate::spy::redirect(args)?,
         "reach" => crate::reach::reach()?,
         _ => return Err(io::Error::new(ErrorKind::InvalidInput, "no such deed")),
     }

@@ -5,6 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
 fn stop(args: &[String]) -> io::Result<&String> {
     args.first().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "no file to stop at"))
 }
@@ -21,8 +24,8 @@ fn looking() -> io::Result<()> {
     io::stdout().flush()
 }
 
-/// `grab STOP`: takes a handle on every program that is not its own and tries to open it for writing, then and at the
-/// end, until the file STOP is there. Prints `seen N written N`.
+/// `grab STOP [SEEN]`: takes a handle on every program that is not its own and tries to open it for writing, then and at
+/// the end, until the file STOP is there. Prints `seen N written N`. Makes the file SEEN when it has the first.
 ///
 /// # Errors
 /// The errno of what could not be done.
@@ -47,6 +50,9 @@ pub fn grab(args: &[String]) -> io::Result<()> {
             written += usize::from(write(&file));
             if handles.len() < 500 {
                 handles.push(file);
+            }
+            if let (1, Some(told)) = (handles.len(), args.get(1)) {
+                File::create_new(told)?;
             }
         }
     }
@@ -79,4 +85,35 @@ pub fn peek(args: &[String]) -> io::Result<()> {
     }
     println!("seen {seen}");
     Ok(())
+}
+
+/// `redirect ROOT FILE`: has FILE below ROOT/proc lead to ROOT/fake, and all of ROOT/proc to ROOT/fakes, by turns and each
+/// for a moment, from before ROOT/racing is there until ROOT/stop is; ROOT/raced says how often. By names below ROOT, so
+/// that it goes on when ROOT has become the root.
+///
+/// # Errors
+/// The errno of what could not be done.
+pub fn redirect(args: &[String]) -> io::Result<()> {
+    let [root, file] = args else { return Err(io::Error::new(ErrorKind::InvalidInput, "redirect ROOT FILE")) };
+    std::env::set_current_dir(root)?;
+    let (file, none) = (format!("proc/{file}"), None::<&str>);
+    let mut done = 0usize;
+    // Locked until it has ended, however that comes about.
+    let mut racing = None;
+    while fs::symlink_metadata("stop").is_err() {
+        for (fake, place) in [("fake", file.as_str()), ("fakes", "proc")] {
+            // Nothing is taken off but what was put there.
+            if mount(Some(fake), place, none, MsFlags::MS_BIND, none).is_ok() {
+                std::thread::yield_now();
+                umount2(place, MntFlags::MNT_DETACH)?;
+                done += 1;
+            }
+        }
+        if racing.is_none() && done > 1 {
+            let file = Flock::lock(File::create_new("soon")?, FlockArg::LockExclusive);
+            racing = Some(file.map_err(|(_, errno)| errno)?);
+            fs::rename("soon", "racing")?;
+        }
+    }
+    fs::write("raced", done.to_string())
 }

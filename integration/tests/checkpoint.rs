@@ -158,6 +158,20 @@ pub const TESTS: &[Test] = &[
         output.ok();
         counts(&mut restored, 4);
     }),
+    test("checkpoint: with all that may be saved, and each way with cgroups", &[], |t| {
+        requires!(need::criu());
+        let both = ["--tcp-established", "--ext-unix-sk", "--file-locks", "--auto-dedup"];
+        for (mode, images) in [("soft", "a"), ("full", "b"), ("ignore", "c")] {
+            let cgroups = ["--manage-cgroups-mode", mode, "--empty-ns", "network"];
+            let bundle = counting(t);
+            save(&counted(&bundle), &t.path(images), &[&both[..], &cgroups, &["--link-remap"]].concat()).ok();
+            let (mut restored, output) = restore(&bundle, &t.path(images), &[&both[..], &cgroups].concat());
+            output.ok();
+            counts(&mut restored, 3);
+            assert_eq!(file(&bundle), "1\n2\n3\n", "{mode}");
+        }
+    })
+    .known(&[("runc 1.1", "does not know all of them")]),
     test("checkpoint: a terminal", &[], |t| {
         requires!(need::criu());
         let mut socket = ConsoleSocket::listen(t);

@@ -8,6 +8,7 @@ pub mod reach;
 pub mod rights;
 pub mod table;
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -31,11 +32,18 @@ impl Canary {
 
     #[track_caller]
     fn lives(&self) {
+        assert_eq!(self.harm(), None, "{}", self.0.display());
+    }
+
+    /// What has been done to it.
+    fn harm(&self) -> Option<&'static str> {
         let names: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["bird"], "the host's directory was written to");
-        assert_eq!(fs::read_to_string(self.0.join("bird")).unwrap(), "alive");
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        assert!(!mounts.contains(self.0.to_str().unwrap()), "something is mounted on the host's directory");
+        if mounts.contains(self.0.to_str().unwrap()) {
+            return Some("something is mounted on the host's directory");
+        }
+        let untouched = names == ["bird"] && fs::read_to_string(self.0.join("bird")).unwrap() == "alive";
+        (!untouched).then_some("the host's directory was written to")
     }
 }
 
@@ -147,6 +155,22 @@ pub const TESTS: &[Test] = &[
             t.bundle().mount(shared).mount(tmpfs("/mnt/dir")).mount(bind("/mnt/dir", t.guest().parent().unwrap()));
         while_exchanging(&dir, &link, || assert!(bundle.run().code >= 0));
         canary.lives();
+    }),
+    test("escapes: CVE-2021-30465, mounted or made by its path it would be outside", &[], |t| {
+        requires!(need::program("/usr/bin/unshare"));
+        let canary = Canary::new(t);
+        let (volume, _) = volume(t, &canary);
+        let (dir, link) = (volume.path().join("dir"), volume.path().join("link"));
+        // In a mount namespace of its own, for in this one what is mounted upon cannot be exchanged.
+        let script = format!("mount -t tmpfs tmpfs '{}' && cat /proc/self/mountinfo", dir.display());
+        let harmed = Cell::new((false, false));
+        while_exchanging(&dir, &link, || {
+            let mounts = t.tool("/usr/bin/unshare", &["--mount", "sh", "-c", &script]).run().ok().stdout.clone();
+            drop(fs::write(dir.join("made"), ""));
+            let before = harmed.get();
+            harmed.set((before.0 || mounts.contains(canary.0.to_str().unwrap()), before.1 || canary.harm().is_some()));
+        });
+        assert_eq!(harmed.get(), (true, true), "mounted and made outside: the tests beside this one could not fail");
     }),
     test("escapes: CVE-2024-45310, what is made for a mount is made inside", &[20], |t| {
         let canary = Canary::new(t);

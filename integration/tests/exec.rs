@@ -135,6 +135,20 @@ pub const TESTS: &[Test] = &[
         assert_eq!(container.line(), "SIGHUP");
         container.call("resume").run().fails().stderr("not paused");
     }),
+    test("exec: what a paused container is not to refuse runs when it is resumed", &[], |t| {
+        requires!(need::verb(t, "pause"));
+        requires!(need::own_cgroup(t));
+        let container = running(t.bundle());
+        container.call("pause").run().ok();
+        let mut exec = t.coracle().call(["exec", "--ignore-paused", container.id(), "/guest", "print", "in"]).spawn();
+        let processes = || t.coracle().call(["ps", "--format", "json", container.id()]).run().json();
+        while processes().as_array().unwrap().len() < 2 {
+            std::thread::yield_now();
+        }
+        assert_eq!(container.status(), "paused");
+        container.call("resume").run().ok();
+        exec.wait().ok().says("in");
+    }),
     test("exec: a paused container can be removed by force", &[], |t| {
         requires!(need::verb(t, "pause"));
         requires!(need::own_cgroup(t));

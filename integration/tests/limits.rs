@@ -160,6 +160,7 @@ by_both_drivers! {
     "processor time", &[331, 332], &[], cpu::quota;
     "shares of a processor", &[330], OLDER_WEIGHTS, cpu::shares;
     "idle and burst", &[337, 338, 339], &[("runc 1.1", "does not know burst and idle")], cpu::idle;
+    "a burst above the quota", &[337], &[("runc 1.1", "does not know burst and idle")], cpu::burst;
     "processors and memory nodes", &[335, 336], &[], cpu::cpuset;
     "real-time processor time", &[333, 334, 355], &[("runc 1.1.15", "ignores it on v2")], cpu::realtime;
     "rates of a disk", &[343], &[("runc 1.1", "takes no block devices from a file")], disk::throttle;

@@ -32,6 +32,16 @@ pub const TESTS: &[Test] = &[
         container.delete().ok();
     })
     .known(&[("runc 1.1.5", "is compared where it has the option")]),
+    test("options: killing all of a container that has stopped is no error", &[], |t| {
+        let mut container = t.bundle().args(&["/guest", "trap"]).start();
+        assert_eq!(container.line(), "ready");
+        container.call("kill").args(["--all", "KILL"]).run().ok();
+        assert_eq!(container.wait(), 137);
+        container.kill("KILL").fails().stderr("container not running");
+        for all in ["--all", "-a"] {
+            container.call("kill").args([all, "KILL"]).run().ok();
+        }
+    }),
     test("options: without adopting orphans", &[], |t| {
         t.bundle().args(&["/guest", "exit", "5"]).run_with(&["--no-subreaper"]).code(5);
     }),

@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use integration::{Bundle, Container, Test, need, requires, test};
+use integration::{Bundle, Container, Context, Test, need, requires, test, trace};
 use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use serde_json::json;
+use syscalls::Sysno;
 
 const ALL: [&str; 5] = ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETPCAP"];
 
@@ -38,6 +39,55 @@ fn is_host_file(handle: &fs::File, host: &Path) -> bool {
     let (here, there) = (handle.metadata().unwrap(), fs::metadata(host).unwrap());
     let same = (here.dev(), here.ino()) == (there.dev(), there.ino());
     same && !fstatvfs(handle).unwrap().flags().contains(FsFlags::ST_RDONLY)
+}
+
+/// What a container says that has looked for programs which are not its own: how many it saw, and how many of those it
+/// could open for writing.
+#[track_caller]
+fn grabbed(container: &mut Container) -> [u32; 2] {
+    let said = container.line();
+    println!("{said}");
+    let words: Vec<&str> = said.split(' ').collect();
+    assert_eq!((words[0], words[2]), ("seen", "written"));
+    [1, 3].map(|at| words[at].parse().unwrap())
+}
+
+/// The commands, as options.tsv has them, each with as many operands as it takes to be read; none is there.
+fn commands() -> Vec<(&'static str, &'static [&'static str])> {
+    let lines = include_str!("../data/options.tsv").lines().filter(|line| !line.starts_with('#'));
+    let mut names: Vec<&str> = lines.filter_map(|line| line.split('\t').next()).filter(|n| *n != "coracle").collect();
+    names.sort_unstable();
+    names.dedup();
+    let operands = |name: &&'static str| -> &'static [&'static str] {
+        match *name {
+            "features" | "list" | "help" => &[],
+            "spec" => &["--bundle", "/nosuchbundle"],
+            "exec" => &["nosuchthing", "/guest"],
+            "mounts" => &["add", "nosuchthing", "/nosuchfile"],
+            _ => &["nosuchthing"],
+        }
+    };
+    names.iter().map(|name| (*name, operands(name))).collect()
+}
+
+/// When a call has executed itself again from where it cannot be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sealed {
+    /// With its very first system calls, before the C library has started.
+    First,
+    /// When the command line was read, before any process was cloned.
+    Later,
+    Never,
+}
+
+fn sealed(t: &Context, words: &[&str]) -> Sealed {
+    const FIRST: [Sysno; 4] = [Sysno::readlink, Sysno::open_tree, Sysno::mount_setattr, Sysno::execveat];
+    let trace = trace(&t.coracle().bare().args(words), &t.path(""), None, None);
+    let calls: Vec<Sysno> = trace.calls.iter().filter(|called| called.process == 0).map(|called| called.call).collect();
+    let Some(at) = calls.iter().position(|call| *call == Sysno::execveat) else { return Sealed::Never };
+    let clones = [Sysno::clone, Sysno::clone3, Sysno::fork, Sysno::vfork];
+    assert!(!calls[..at].iter().any(|call| clones.contains(call)), "{words:?} clones before: {calls:?}");
+    if calls.starts_with(&FIRST) { Sealed::First } else { Sealed::Later }
 }
 
 pub const TESTS: &[Test] = &[
@@ -70,12 +120,55 @@ pub const TESTS: &[Test] = &[
         }
         // It may be killed before it is done: the container ends as soon as the file is there.
         let _ = container.exec(["/guest", "write", "/tmp/stop"]).code;
-        let said = container.line();
-        println!("{said}");
-        let words: Vec<&str> = said.split(' ').collect();
-        assert!(words[1] != "0", "the container saw no other program: {said}");
-        assert_eq!(words[3], "0", "the container opened one for writing: {said}");
+        let [seen, written] = grabbed(&mut container);
+        assert!(seen > 0, "the container saw no other program");
+        assert_eq!(written, 0, "the container opened one for writing");
         assert!(fs::read(&host).unwrap() == before, "the host's program has changed");
+    }),
+    test("CVE-2019-5736: a program of the host's that enters as it is can be written to", &[], |t| {
+        requires!(need::program("/usr/bin/nsenter"));
+        let (own, bundle) = (t.path("own"), strong(t.bundle()).args(&["/guest", "grab", "/stop", "/seen"]));
+        fs::copy(t.guest(), &own).unwrap();
+        let mut container = bundle.start();
+        assert_eq!(container.line(), "looking");
+        // Into the container's processes and nothing else, until it was seen there.
+        let (pid, seen) = (container.pid().to_string(), bundle.rootfs().join("seen"));
+        let enter = t.tool("/usr/bin/nsenter", &["--target", &pid, "--pid"]);
+        enter.arg(&own).arg("wait-file").arg(seen).run().ok();
+        fs::write(bundle.rootfs().join("stop"), "").unwrap();
+        let [seen, written] = grabbed(&mut container);
+        assert!(seen > 0 && written > 0, "seen {seen}, written {written}: the test above could not fail");
+    }),
+    test("CVE-2019-5736: the words that are looked at first are the commands that are sealed", &[], |t| {
+        requires!(need::coracle(t));
+        let (root, timings) = (t.root().display().to_string(), t.path("timings").display().to_string());
+        let joined = format!("--root={root}");
+        fs::create_dir_all(&root).unwrap();
+        let spellings: [&[&str]; 3] =
+            [&["--root", &root], &["--debug", &joined], &["-log-format", "json", "-root", &root]];
+        for (command, operands) in commands() {
+            let said = |before: &[&str]| sealed(t, &[before, &[command], operands].concat());
+            // It is the command line as it is read in the end that decides. What is timed is left to that alone.
+            let (clones, in_the_end) =
+                (["create", "exec", "mounts", "restore", "run"], said(&["--timings", &timings, "--root", &root]));
+            let wanted = if clones.contains(&command) { Sealed::Later } else { Sealed::Never };
+            assert_eq!(in_the_end, wanted, "{command}");
+            let first = match in_the_end {
+                Sealed::Later if command != "mounts" => Sealed::First,
+                other => other,
+            };
+            for before in spellings {
+                assert_eq!(said(before), first, "{before:?} {command}");
+            }
+        }
+        // Such a word may be something else: no harm is done, and the command is what it is.
+        assert_eq!(sealed(t, &["--root", &root, "state", "run"]), Sealed::First);
+        t.coracle().call(["state", "run"]).run().fails().stderr("container does not exist");
+        // What comes as one argument is no such word, so that the end decides.
+        assert_eq!(
+            sealed(t, &["--root", &root, "--log-format=text", "mounts", "add", "running", "created"]),
+            Sealed::Later
+        );
     }),
     test("CVE-2019-5736: an image that names /proc/self/exe", &[], |t| {
         let host = t.coracle().program().to_owned();

@@ -14,8 +14,10 @@ use serde_json::json;
 
 use super::{bind, tmpfs};
 
-/// How many containers are made without a word of how many.
-const RACES: u32 = 200;
+/// How many containers are made: so many without a word of how many.
+pub fn races(otherwise: u32) -> u32 {
+    std::env::var("RACES").ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
 
 /// Everything of the host that a link of the companion leads to, with names that the configuration mounts on.
 struct Host(PathBuf);
@@ -188,7 +190,7 @@ pub const TESTS: &[Test] = &[
         companion.beside(|| (0..50).for_each(|_| assert!(bundle.run().code >= 0)));
     }),
     test("escapes: a companion exchanges directories for links while containers are made", &[], |t| {
-        let races = std::env::var("RACES").ok().and_then(|text| text.parse().ok()).unwrap_or(RACES);
+        let races = races(200);
         let host = Host::new(t);
         let before = host.state();
         let volume = HostMount::tmpfs(&t.path("volume"), "mode=755");

@@ -1,9 +1,12 @@
-//! A hook stands for the racing neighbour: it makes the change that one would make, at the moment that suits it best.
+//! A hook stands for the racing neighbour: it makes the change that one would make, at the moment that suits it best. One
+//! leaves a neighbour behind that makes it at every moment.
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
-use integration::{Bundle, ConsoleSocket, Container, Context, Test, need, requires, test};
+use integration::{Bundle, ConsoleSocket, Container, Context, Test, need, reap_orphans, requires, test};
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
 use super::{bare_dev, tmpfs};
@@ -23,6 +26,30 @@ fn parameter(t: &Context, container: &Container) -> String {
     let pid = container.pid().to_string();
     let file = format!("/proc/sys/{KEY}");
     t.tool("/usr/bin/nsenter", &["--target", &pid, "--net", "cat", &file]).run().ok().stdout.trim().to_owned()
+}
+
+/// A bundle in whose mount namespace a neighbour redirects the parameter, or all of /proc, over and over, to files of its
+/// root file system: from before it is entered until there is `stop` in it.
+fn raced(t: &Context) -> Bundle {
+    let sysctl =
+        json!({"linux": {"sysctl": {KEY.replace('/', "."): "77"}, "readonlyPaths": null, "maskedPaths": null}});
+    let bundle = t.bundle().patch(sysctl).patch(json!({"root": {"readonly": false}}));
+    let bundle = bundle.file("/fake", "fake").file(&format!("/fakes/sys/{KEY}"), "fake").args(&["/guest", "trap"]);
+    let redirect = format!("'{}' redirect \"$ROOT\" 'sys/{KEY}' </dev/null >/dev/null 2>&1", t.guest().display());
+    meddled(bundle, &format!("{redirect} & while ! [ -e \"$ROOT/racing\" ]; do kill -0 $!; sleep 0.01; done"))
+}
+
+/// Ends the neighbour; how often it has redirected something.
+fn exchanges(bundle: &Bundle) -> u64 {
+    let root = bundle.rootfs();
+    fs::write(root.join("stop"), "").unwrap();
+    if let Ok(racing) = fs::File::open(root.join("racing")) {
+        Flock::lock(racing, FlockArg::LockExclusive).unwrap();
+    }
+    reap_orphans(0);
+    let said = fs::read_to_string(root.join("raced")).unwrap_or_default();
+    ["stop", "racing", "raced"].iter().for_each(|name| drop(fs::remove_file(root.join(name))));
+    said.parse().unwrap_or(0)
 }
 
 /// A terminal over a socket for the bundle, which hangs up with the socket; the container if it could be created.
@@ -76,6 +103,30 @@ pub const TESTS: &[Test] = &[
             assert_eq!(fs::read_to_string(&fake).unwrap(), "fake", "{script}");
         }
     })
+    .known(&[("runc 1.1", "writes to whatever is there")]),
+    test("escapes: CVE-2025-52881, a companion redirects what is written to the kernel", &[], |t| {
+        requires!(need::program("/usr/bin/nsenter"));
+        let races = super::companion::races(50);
+        let bundle = raced(t);
+        let fakes = ["fake".to_owned(), format!("fakes/sys/{KEY}")];
+        let (mut made, mut redirected) = (0, 0);
+        for _ in 0..races {
+            let (container, output) = bundle.try_create(&[]);
+            let beside = exchanges(&bundle);
+            if output.code == 0 {
+                assert_eq!(parameter(t, &container), "77");
+                made += 1;
+                redirected += beside;
+            }
+            for fake in &fakes {
+                let text = fs::read_to_string(bundle.rootfs().join(fake)).unwrap();
+                assert_eq!(text, "fake", "the value went to {fake} of the image");
+            }
+        }
+        println!("{made} of {races} containers were made beside {redirected} redirections");
+        assert!(made > 0 && redirected > 2 * made, "{made} of {races} beside {redirected} race with nobody");
+    })
+    .limit(Duration::from_secs(1800))
     .known(&[("runc 1.1", "writes to whatever is there")]),
     test("escapes: CVE-2025-31133, a mount over /dev/null does not become a mask", &[], |t| {
         let fake = t.path("fake");

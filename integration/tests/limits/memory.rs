@@ -1,6 +1,7 @@
 //! Limits on memory.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use integration::{Cgroup, Context, need, requires};
 use serde_json::json;
@@ -91,9 +92,19 @@ pub fn swappiness(t: &Context, driver: Driver) {
     let killer = || limited.cgroup.number("memory.oom_control", "oom_kill_disable");
     limited.cgroup.holds(&[("memory.swappiness", "30")], &[]);
     assert_eq!(killer(), 1);
+    // Nobody is killed: who wants more waits until there is more.
+    let mut greedy = limited.container.call("exec").args(["/guest", "alloc", "50331648"]).spawn();
+    let end = Instant::now() + Duration::from_secs(20);
+    while limited.cgroup.number("memory.oom_control", "under_oom") == 0 {
+        assert!(Instant::now() < end, "never out of memory");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    limited.update(&json!({"memory": {"limit": 128 * MIB}})).ok();
+    greedy.wait().ok();
     limited.update(&limits(40, false)).ok();
     limited.cgroup.holds(&[("memory.swappiness", "40")], &[]);
     assert_eq!(killer(), 0);
+    limited.does(&["alloc", "50331648"]).code(137);
 }
 
 /// Huge pages of the machine, for the time of a test.

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 pub struct Checkpoint {
     #[command(flatten)]
     criu: CriuArgs,
-    /// Save only what has changed since the images in DIR, which is relative to those of --image-path
+    /// Save only what has changed since the images in DIR, relative to those of --image-path
     #[arg(long, value_name = "DIR")]
     parent_path: Option<PathBuf>,
     /// Let the container go on
@@ -31,13 +31,13 @@ pub struct Checkpoint {
     /// Save open files that have been deleted by giving them names again
     #[arg(long)]
     link_remap: bool,
-    /// Write a byte 0 to descriptor N, and close it, when pages can be asked for (--lazy-pages)
+    /// Write a byte 0 to descriptor N and close it when pages can be had (--lazy-pages)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     status_fd: Option<i32>,
     /// Send the pages of memory to a page server of CRIU's
     #[arg(long, value_name = "ADDRESS:PORT")]
     page_server: Option<String>,
-    /// Save memory only and let the container go on: what comes next need only save what changes from now on
+    /// Save memory only and let the container go on: the next one saves what changes from now on
     #[arg(long)]
     pre_dump: bool,
     /// Name of the container
@@ -69,7 +69,7 @@ pub struct CriuArgs {
     /// Leave pages of memory where they are until they are needed (userfaultfd)
     #[arg(long)]
     lazy_pages: bool,
-    /// What to do with cgroups and their limits: soft, full, strict or ignore [default: soft]
+    /// What to do with cgroups and limits: soft, full, strict or ignore [default: soft]
     #[arg(long, value_name = "MODE")]
     manage_cgroups_mode: Option<String>,
     /// Make this namespace anew and leave it empty: network, which always is so

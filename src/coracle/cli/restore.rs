@@ -26,7 +26,7 @@ pub struct Restore {
     /// Send the container's terminal to who listens on this AF_UNIX socket
     #[arg(long, value_name = "SOCKET")]
     console_socket: Option<PathBuf>,
-    /// Return when the container is restored, and leave it to be deleted by `coracle delete`
+    /// Return when the container is restored; `coracle delete` then deletes it
     #[arg(long, short)]
     detach: bool,
     /// Write the id of the container's first process to FILE

@@ -77,8 +77,26 @@ impl Drop for Scratch {
 }
 
 const COMMANDS: &[&str] = &[
-    "check", "create", "delete", "events", "exec", "features", "help", "kill", "list", "mounts", "pause", "ps",
-    "resume", "run", "spec", "start", "state", "update",
+    "check",
+    "checkpoint",
+    "create",
+    "delete",
+    "events",
+    "exec",
+    "features",
+    "help",
+    "kill",
+    "list",
+    "mounts",
+    "pause",
+    "ps",
+    "restore",
+    "resume",
+    "run",
+    "spec",
+    "start",
+    "state",
+    "update",
 ];
 
 #[test]
