@@ -47,12 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
     {
         first.set_allow(!first.allow());
     }
-    let asked = bytes.chunks_exact(5).take(40).map(|rule| (number(rule[3]), number(rule[4])));
-    for (major, minor) in asked.chain([(1, 3), (10, 200), (136, 7), (9, 9)]) {
-        for access in 0..8 {
-            for block in [false, true] {
-                coracle_cgroup::check_device_program(&rules, &meant, block, major as u32, minor as u32, access);
-            }
-        }
-    }
+    let asked = bytes.chunks_exact(5).take(40).map(|rule| (number(rule[3]) as u32, number(rule[4]) as u32));
+    let devices: Vec<_> = asked.chain([(1, 3), (10, 200), (136, 7), (9, 9)]).collect();
+    coracle_cgroup::check_device_program(&rules, &meant, &devices);
 });

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 pub struct Checkpoint {
     #[command(flatten)]
     criu: CriuArgs,
-    /// Save only what has changed since the images in DIR, relative to those of --image-path
+    /// Save only what has changed since the images in DIR, relative to --image-path
     #[arg(long, value_name = "DIR")]
     parent_path: Option<PathBuf>,
     /// Let the container go on
@@ -37,7 +37,7 @@ pub struct Checkpoint {
     /// Send the pages of memory to a page server of CRIU's
     #[arg(long, value_name = "ADDRESS:PORT")]
     page_server: Option<String>,
-    /// Save memory only and let the container go on: the next one saves what changes from now on
+    /// Save memory only and let the container go on: the next one saves what has changed
     #[arg(long)]
     pre_dump: bool,
     /// Name of the container

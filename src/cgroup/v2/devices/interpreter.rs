@@ -49,20 +49,24 @@ pub fn interpret(program: &[Insn], kind: Kind, major: u32, minor: u32, access: u
     }
 }
 
-/// Fails when the program for `list` lets a process do another thing to a device than the rules in `meant` let it.
+/// Fails when the program for `list` lets a process do another thing to one of these devices, by their numbers, than the
+/// rules in `meant` let it.
 #[cfg(fuzzing)]
 pub fn check_device_program(
     list: &[oci_spec::runtime::LinuxDeviceCgroup],
     meant: &[oci_spec::runtime::LinuxDeviceCgroup],
-    block: bool,
-    major: u32,
-    minor: u32,
-    access: u8,
+    devices: &[(u32, u32)],
 ) {
     let (Ok(rules), Ok(meant)) = (crate::device::rules(list), crate::device::rules(meant)) else { return };
-    let kind = if block { Kind::Block } else { Kind::Char };
     let (base, rest) = effective(&rules);
-    let answer = interpret(&assemble(base, rest), kind, major, minor, access);
-    let allowed = crate::device::allowed(&meant, kind, major, minor, access);
-    assert_eq!(answer, allowed, "{meant:?}: {kind:?} {major}:{minor} {access}");
+    let program = assemble(base, rest);
+    for &(major, minor) in devices {
+        for (kind, access) in
+            [Kind::Block, Kind::Char].into_iter().flat_map(|kind| (0..8).map(move |access| (kind, access)))
+        {
+            let answer = interpret(&program, kind, major, minor, access);
+            let allowed = crate::device::allowed(&meant, kind, major, minor, access);
+            assert_eq!(answer, allowed, "{meant:?}: {kind:?} {major}:{minor} {access}");
+        }
+    }
 }
