@@ -13,7 +13,7 @@ mod verbs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime};
 
-use integration::{Context, Fault, Test, test};
+use integration::{Context, Fault, Test, need, requires, test};
 use serde_json::json;
 
 use images::Imaging;
@@ -23,6 +23,8 @@ use verbs::{Runtime, Subject, VERBS};
 
 /// Faults of a verb that are tried unless more are asked for.
 const BY_DEFAULT: usize = 30;
+/// The same of `checkpoint`, which takes ten times as long.
+const OF_CHECKPOINT: usize = 8;
 
 /// What happened, by number.
 #[derive(Default)]
@@ -35,10 +37,11 @@ struct Tally {
     violated: Vec<String>,
 }
 
-fn count() -> usize {
+fn count(name: &str) -> usize {
     match std::env::var("FAULTS").as_deref() {
         Ok("all") => usize::MAX,
         Ok(number) => number.parse().expect("FAULTS is a number or `all`"),
+        Err(_) if name == "checkpoint" => OF_CHECKPOINT,
         Err(_) => BY_DEFAULT,
     }
 }
@@ -66,6 +69,9 @@ fn shuffled(mut faults: Vec<Fault>, seed: usize) -> Vec<Fault> {
 }
 
 fn runtime(t: &Context, name: &str) {
+    if name == "checkpoint" {
+        requires!(need::criu());
+    }
     let verb = VERBS.iter().find(|verb| verb.name == name).unwrap();
     // Of a version that older runtimes take, too.
     let bundle = t.bundle().patch((verb.patch)()).patch(json!({"ociVersion": "1.0.2"})).args(&["/guest", "trap"]);
@@ -97,7 +103,7 @@ fn perform(t: &Context, name: &str, tried: &dyn Tried) {
     let faults = trial::faults(&plain.calls);
     let seed = seed();
     let (all, mut tally) = (faults.len(), Tally::default());
-    for fault in shuffled(faults, seed).into_iter().take(count()) {
+    for fault in shuffled(faults, seed).into_iter().take(count(name)) {
         let place = format!("{name}: {fault}");
         if std::env::var_os("FAULTS_TELL").is_some() {
             println!("{place}");
@@ -158,6 +164,7 @@ pub const TESTS: &[Test] = &[
     verb!("list"),
     verb!("ps"),
     verb!("events"),
+    verb!("checkpoint"),
     verb!("image pull", image),
     verb!("image bundle", image),
     verb!("image unpack", image),

@@ -22,6 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use coracle_sys::Errno;
 use coracle_sys::fds::{receive_with_fd, send_with_fd};
 use coracle_sys::spawn::{attach_before_exec, keep_before_exec};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -151,7 +152,14 @@ impl Criu {
             let received = said.and_then(|()| receive_with_fd(self.channel.as_fd(), &mut buffer));
             let (reply, fd) = match received {
                 Ok((n, fd)) if n > 0 => (Reply::read(&buffer[..n]), fd),
-                _ => return Err(refused.map_or_else(|| self.gone(), Failure::Own)),
+                Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => {
+                    return Err(refused.map_or_else(|| self.gone(), Failure::Own));
+                }
+                Err(errno) => {
+                    // It undoes what it has done so far when it finds the connection closed.
+                    let _ = self.gone();
+                    return Err(refused.unwrap_or_else(|| Error::system("talk to criu", errno)).into());
+                }
             };
             let reply = reply.ok_or_else(|| Error::new(Kind::InvalidState, "criu's answer cannot be understood"))?;
             if let (false, Some(error)) = (reply.success, refused.take()) {
@@ -179,6 +187,8 @@ impl Criu {
 
     /// It has closed its end: it is about to be gone, or has been executed in vain.
     fn gone(&mut self) -> Failure {
+        // So that it does not wait for this process, which waits for it.
+        let _ = nix::sys::socket::shutdown(self.channel.as_raw_fd(), nix::sys::socket::Shutdown::Both);
         let status = self.process.wait();
         self.ended = true;
         Failure::Criu(match status {

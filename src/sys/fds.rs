@@ -45,7 +45,8 @@ pub fn dup_to(from: BorrowedFd<'_>, to: RawFd) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_dup3, from.as_raw_fd(), to, 0) }).map(drop)
 }
 
-/// Sends `data` with the descriptor `fd` attached, if any, as one message (sendmsg(2), SCM_RIGHTS).
+/// Sends `data` with the descriptor `fd` attached, if any, as one message (sendmsg(2), SCM_RIGHTS). An interrupted call is
+/// repeated.
 pub fn send_with_fd(socket: BorrowedFd<'_>, data: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<()> {
     let mut iov = libc::iovec { iov_base: data.as_ptr() as *mut _, iov_len: data.len() };
     // Room for one descriptor, aligned as struct cmsghdr asks.
@@ -68,7 +69,14 @@ pub fn send_with_fd(socket: BorrowedFd<'_>, data: &[u8], fd: Option<BorrowedFd<'
         }
     }
     // SAFETY: `msg` and what it points to live across the call.
-    let sent = check(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const msg, libc::MSG_NOSIGNAL) } as libc::c_long)?;
+    let send =
+        || check(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const msg, libc::MSG_NOSIGNAL) } as libc::c_long);
+    let sent = loop {
+        match send() {
+            Err(Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
     if sent as usize == data.len() { Ok(()) } else { Err(Errno::EMSGSIZE) }
 }
 

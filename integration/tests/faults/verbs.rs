@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use integration::{Action, Bundle, Call, Coracle, Fault, Trace, reap_orphans};
+use integration::{Action, Bundle, Call, Coracle, Fault, Trace, criu_path, reap_orphans};
 
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ impl Subject<'_> {
 
     /// The whole command line of a verb.
     pub fn verb(&self, verb: &Verb) -> Call {
-        self.coracle.call((verb.args)(self))
+        self.coracle.call((verb.args)(self)).env("PATH", criu_path())
     }
 
     /// Brings a container into being that stands where the verb wants it.
@@ -351,6 +351,13 @@ pub const VERBS: &[Verb] = &[
         ..READ
     },
     READ,
+    Verb {
+        name: "checkpoint",
+        args: |s| words(&["checkpoint", "--image-path", &s.bundle.path().join("images").to_string_lossy(), &s.id]),
+        after: &[Absent],
+        failed: &[Running, Stopped, Absent],
+        ..READ
+    },
     Verb { name: "list", args: |_| words(&["list"]), ..READ },
     Verb { name: "ps", args: |s| words(&["ps", "--format", "json", &s.id]), ..READ },
     Verb { name: "events", args: |s| words(&["events", "--stats", &s.id]), ..READ },
