@@ -61,6 +61,22 @@ pub const TESTS: &[Test] = &[
         }
         assert_eq!(our_text, their_text);
     }),
+    test("outputs: the configuration to begin with is another runtime's", &[], |t| {
+        requires!(need::program(RUNC));
+        let of = |coracle: Coracle, name: &str| -> Value {
+            let directory = t.path(name);
+            std::fs::create_dir(&directory).unwrap();
+            coracle.bare().args(["spec", "--bundle"]).arg(&directory).run().ok();
+            let mut spec = serde_json::from_slice(&std::fs::read(directory.join("config.json")).unwrap()).unwrap();
+            // Each has its own name and version, and runc 1.1 ambient capabilities, which later ones have not.
+            integration::merge(
+                &mut spec,
+                &json!({"hostname": null, "ociVersion": null, "process": {"capabilities": {"ambient": null}}}),
+            );
+            spec
+        };
+        assert_eq!(of(t.coracle(), "ours"), of(t.peer(RUNC), "theirs"));
+    }),
     test("outputs: features have every member of another runtime's", &[], |t| {
         requires!(need::program(RUNC));
         fn lacks(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
