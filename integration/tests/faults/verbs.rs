@@ -158,6 +158,10 @@ impl Tried for Runtime<'_> {
         self.subject.verb(self.verb)
     }
 
+    fn waits_for_child(&self) -> bool {
+        self.verb.name == "checkpoint"
+    }
+
     fn along(&self) -> Option<i32> {
         if self.verb.with_init { self.subject.pid() } else { None }
     }
