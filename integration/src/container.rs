@@ -95,7 +95,12 @@ impl Container {
 
     /// `exec OPTIONS ID ARGS…`.
     pub fn exec_with(&self, options: &[&str], args: &[&str]) -> Output {
-        self.coracle.call(["exec"]).args(options).arg(&self.id).args(args).run()
+        self.exec_call(options, args).run()
+    }
+
+    /// A call `exec OPTIONS ID ARGS…`, to be completed.
+    pub fn exec_call(&self, options: &[&str], args: &[&str]) -> Call {
+        self.coracle.call(["exec"]).args(options).arg(&self.id).args(args)
     }
 
     /// `exec --detach OPTIONS ID ARGS…`, which must succeed; the host's pid of the process.

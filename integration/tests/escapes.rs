@@ -84,6 +84,28 @@ fn volume(t: &Context, canary: &Canary) -> (HostMount, Value) {
     (volume, mount)
 }
 
+/// Bundles whose image or volume has a link to /fake where a file system of this type is to be mounted: at this path.
+fn led_away(t: &Context) -> Vec<(Bundle, &'static str, &'static str)> {
+    let volume = t.path("volume");
+    fs::create_dir(&volume).unwrap();
+    symlink("/fake", volume.join("here")).unwrap();
+    let bundle = |kind, destination: &str| {
+        let bundle = t.bundle().directory("/fake");
+        let mount = json!({"destination": destination, "type": kind, "source": kind});
+        match destination {
+            "/link/here" => bundle.directory("/deep").link("/deep", "/link").link("/fake", "/deep/here").mount(mount),
+            "/mnt/here" => bundle.mount(bind("/mnt", &volume)).mount(mount),
+            own => {
+                fs::remove_dir(bundle.rootfs().join(own.trim_start_matches('/'))).unwrap();
+                bundle.link("/fake", own)
+            }
+        }
+    };
+    let places = [("proc", "/proc"), ("sysfs", "/sys")];
+    let others = ["proc", "sysfs"].into_iter().flat_map(|kind| [(kind, "/link/here"), (kind, "/mnt/here")]);
+    places.into_iter().chain(others).map(|(kind, at)| (bundle(kind, at), kind, at)).collect()
+}
+
 /// A bundle whose /dev is the image's own.
 fn bare_dev(t: &Context) -> Bundle {
     let bundle = t.bundle().without_mounts(&["/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"]);
@@ -137,16 +159,37 @@ pub const TESTS: &[Test] = &[
     })
     .known(&[("runc 1.1", "lets a tmpfs be mounted below /proc"), ("crun 1.8", "lets all be mounted below /proc")]),
     test("escapes: CVE-2019-19921 CVE-2023-27561 CVE-2023-28642, proc and sysfs on real directories only", &[], |t| {
-        for name in ["proc", "sys"] {
-            let bundle = t.bundle().directory("/fake");
-            fs::remove_dir(bundle.rootfs().join(name)).unwrap();
-            bundle.link("/fake", &format!("/{name}")).run().fails();
+        for (bundle, ..) in led_away(t) {
+            bundle.run().fails();
         }
+        // Where no link is on the way they are mounted.
         for kind in ["proc", "sysfs"] {
-            let mount = json!({"destination": "/link/here", "type": kind, "source": kind});
-            t.bundle().directory("/fake/here").link("/fake", "/link").mount(mount).run().fails();
+            let mount = json!({"destination": "/fake/here", "type": kind, "source": kind});
+            t.bundle().directory("/fake/here").mount(mount).run().ok();
         }
     }),
+    test(
+        "escapes: CVE-2019-19921 CVE-2023-27561 CVE-2023-28642, mounted by its path it would be elsewhere",
+        &[],
+        |t| {
+            requires!(need::program("/usr/bin/unshare"));
+            for (bundle, kind, destination) in led_away(t) {
+                let (root, volume) = (bundle.rootfs(), t.path("volume"));
+                let script = format!(
+                    "mount --bind '{1}' '{0}/mnt' && chroot '{0}' /guest mount {kind} {destination} && cat /proc/self/mountinfo",
+                    root.display(),
+                    volume.display()
+                );
+                let mounts = t.tool("/usr/bin/unshare", &["--mount", "sh", "-c", &script]).run().ok().stdout.clone();
+                let fake = format!("{}/fake ", root.display());
+                let there = mounts.lines().any(|line| line.contains(&fake) && line.contains(&format!(" - {kind} ")));
+                assert!(
+                    there,
+                    "{kind} is not where {destination} leads: the test beside this one could not fail\n{mounts}"
+                );
+            }
+        },
+    ),
     test("escapes: CVE-2021-30465, a destination exchanged for a link stays inside", &[20], |t| {
         let canary = Canary::new(t);
         let (volume, shared) = volume(t, &canary);

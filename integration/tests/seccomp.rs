@@ -1,7 +1,11 @@
 //! seccomp: actions, arguments, errnos, flags, the listener; with and without no_new_privs.
 
-use integration::{Bundle, Context, Running, Test, test};
+use std::fs;
+
+use integration::{Bundle, Context, Running, Test, need, requires, test};
 use serde_json::{Value, json};
+
+use crate::exec::running;
 
 /// Numbers of calls nothing the guest needs depends on (x86_64).
 const GETPRIORITY: &str = "140";
@@ -18,9 +22,13 @@ fn rule(rule: &Value) -> Value {
 
 fn agent(t: &Context, errno: &str) -> (Running, String) {
     let path = t.path(&t.unique()).to_str().unwrap().to_owned();
-    let mut agent = t.helper(&["agent", &path, errno]).spawn();
+    (agent_at(t, &path, errno), path)
+}
+
+fn agent_at(t: &Context, path: &str, errno: &str) -> Running {
+    let mut agent = t.helper(&["agent", path, errno]).spawn();
     assert_eq!(agent.line(), "listening");
-    (agent, path)
+    agent
 }
 
 fn notified(path: &str) -> Value {
@@ -167,6 +175,29 @@ pub const TESTS: &[Test] = &[
         assert_eq!(container.line(), "ENOMSG");
         assert_eq!(agent.line(), SYNC);
         assert_eq!(container.wait(), 0);
+    }),
+    test("seccomp: a listener gets those of every exec", &[393, 395, 410], |t| {
+        requires!(need::coracle(t));
+        let (mut first, path) = agent(t, "42");
+        let container = running(filtered(t, notified(&path)));
+        let told: Value = serde_json::from_str(&first.line()).unwrap();
+        assert_eq!(told["state"]["pid"], container.pid());
+        // Where nobody listens any more it does not run unwatched.
+        fs::remove_file(&path).unwrap();
+        let output = container.exec(["/guest", "print", "unwatched"]);
+        assert!(output.code == 255 && output.stdout.is_empty(), "it ran: {}", output.stdout);
+        let mut second = agent_at(t, &path, "38");
+        let file = t.path("exec.pid");
+        let options = ["--pid-file", file.to_str().unwrap()];
+        container.exec_with(&options, &["/guest", "syscall", SYNC]).ok().says("ENOSYS");
+        let told: Value = serde_json::from_str(&second.line()).unwrap();
+        assert_eq!((&told["fds"], &told["closed"]), (&json!(1), &json!(true)));
+        let state = &told["state"];
+        assert_eq!((&state["fds"], &state["metadata"]), (&json!(["seccompFd"]), &json!("some words")));
+        assert_eq!(state["pid"].to_string(), fs::read_to_string(file).unwrap());
+        assert_eq!((&state["state"]["id"], &state["state"]["status"]), (&json!(container.id()), &json!("running")));
+        assert_eq!(state["state"]["pid"], container.pid());
+        assert_eq!(second.line(), SYNC);
     }),
     test("seccomp: no listener there is an error", &[397], |t| {
         let path = t.path("nobody");

@@ -2,9 +2,15 @@
 
 use std::fs;
 
-use integration::{Bundle, ConsoleSocket, Container, Context, Pty, Test, need, requires, test};
+use integration::{Bundle, Call, ConsoleSocket, Container, Context, Pty, Test, need, requires, test, trace};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use nix::sys::termios::LocalFlags;
+use nix::unistd::{read, write};
 use serde_json::json;
+use syscalls::Sysno;
+
+use crate::exec::running;
 
 fn terminal(t: &Context) -> Bundle {
     t.bundle().patch(json!({"process": {"terminal": true}}))
@@ -12,10 +18,26 @@ fn terminal(t: &Context) -> Bundle {
 
 /// The foreground `run` of a bundle as one on this terminal.
 fn foreground(bundle: &Bundle, pty: &Pty) -> (integration::Running, Container) {
+    let (call, container) = in_front(bundle, pty);
+    (call.spawn(), container)
+}
+
+fn in_front(bundle: &Bundle, pty: &Pty) -> (Call, Container) {
     bundle.save();
     let container = Container::named(bundle.coracle(), &bundle.id());
     let call = bundle.coracle().call(["run", "--bundle"]).arg(bundle.path()).arg(container.id());
-    (call.launched(format!("tty={}", pty.path().display())).spawn(), container)
+    (on(pty, call), container)
+}
+
+/// The call with this terminal as its own.
+fn on(pty: &Pty, call: Call) -> Call {
+    call.launched(format!("tty={}", pty.path().display()))
+}
+
+/// `exec` of a word on a terminal of its own.
+fn exec_in_front(container: &Container, pty: &Pty, word: &str) -> Call {
+    let exec = container.exec_call(&["--tty"], &["/guest", "print", word]);
+    on(pty, exec)
 }
 
 fn agent(t: &Context, word: &str) -> (integration::Running, String) {
@@ -111,6 +133,44 @@ pub const TESTS: &[Test] = &[
         pty.expect("41x90\r\n");
         running.wait().ok();
         assert_eq!(pty.modes(), before, "the terminal was not restored");
+    }),
+    test("terminals: the end of a line in the foreground is not doubled", &[], |t| {
+        // What comes from a terminal that still ends lines itself is seen as such on another one that does.
+        let mut pty = Pty::open(24, 80);
+        let between = nix::pty::openpty(None, None).unwrap();
+        write(&between.slave, b"by hand\n").unwrap();
+        let mut buffer = [0; 64];
+        let count = read(&between.master, &mut buffer).unwrap();
+        write(open(pty.path(), OFlag::O_WRONLY | OFlag::O_NOCTTY, Mode::empty()).unwrap(), &buffer[..count]).unwrap();
+        pty.expect("by hand\r\r\n");
+        let mut pty = Pty::open(24, 80);
+        let container = running(t.bundle());
+        for number in 0..5 {
+            let bundle = terminal(t).args(&["/guest", "print", &format!("run{number}")]);
+            foreground(&bundle, &pty).0.wait().ok();
+            exec_in_front(&container, &pty, &format!("exec{number}")).run().ok();
+        }
+        let all: String = (0..5).map(|number| format!("run{number}\r\nexec{number}\r\n")).collect();
+        assert_eq!(pty.expect("exec4\r\n"), all);
+    }),
+    test("terminals: both are set before the program runs", &[], |t| {
+        requires!(need::coracle(t));
+        let pty = Pty::open(24, 80);
+        let container = running(t.bundle());
+        let (run, _other) = in_front(&terminal(t).args(&["/guest", "print", "run"]), &pty);
+        for call in [run, exec_in_front(&container, &pty, "exec")] {
+            let trace = trace(&call, &t.path(""), None, None);
+            assert_eq!(trace.code, 0, "{call:?}");
+            let calls = &trace.calls;
+            let execs = [Sysno::execve, Sysno::execveat];
+            let program = calls.iter().rposition(|called| called.process != 0 && execs.contains(&called.call)).unwrap();
+            let (before, after) = calls.split_at(program);
+            let set = |calls: &[integration::Called]| {
+                calls.iter().filter(|called| called.process == 0 && called.call == Sysno::ioctl).count()
+            };
+            // Those of two are set before; after it those of one are put back, with as many calls as the C library makes.
+            assert!(set(before) > 2 * set(after), "{} before, {} after", set(before), set(after));
+        }
     }),
     test("terminals: typing in the foreground", &[], |t| {
         let mut pty = Pty::open(24, 80);

@@ -169,9 +169,14 @@ pub const TESTS: &[Test] = &[
         ];
         for fake in fakes {
             let bundle = bare_dev(t).directory("/dev/pts");
-            fake(&bundle.rootfs().join("dev/pts"));
+            let pts = bundle.rootfs().join("dev/pts");
+            fake(&pts);
+            // By its path it is opened.
+            t.helper(&["open", pts.join("ptmx").to_str().unwrap(), "r"]).run().ok();
             assert!(with_terminal(t, bundle).is_none(), "a terminal of the image's making");
         }
+        let real = bare_dev(t).directory("/dev/pts").mount(devpts());
+        assert!(with_terminal(t, real).is_some(), "nor one of a devpts: this test could not fail");
     }),
     test("escapes: CVE-2025-52565, /dev/pts is exchanged for files", &[], |t| {
         let fake = "umount \"$ROOT/dev/pts\"; : >\"$ROOT/dev/pts/ptmx\"; ln -s /etc/passwd \"$ROOT/dev/pts/0\"";
@@ -179,6 +184,8 @@ pub const TESTS: &[Test] = &[
         let node =
             "umount \"$ROOT/dev/pts\"; mknod \"$ROOT/dev/pts/ptmx\" c 5 2; ln -s /etc/passwd \"$ROOT/dev/pts/0\"";
         assert!(with_terminal(t, meddled(t.bundle(), node)).is_none(), "a terminal of somebody else's making");
+        let real = "umount \"$ROOT/dev/pts\"; mount -t devpts -o newinstance,ptmxmode=0666 devpts \"$ROOT/dev/pts\"";
+        assert!(with_terminal(t, meddled(t.bundle(), real)).is_some(), "nor one of a devpts: this test could not fail");
     }),
     test("escapes: CVE-2024-45310, what the program needs is made inside though its place was exchanged", &[], |t| {
         let canary = super::Canary::new(t);

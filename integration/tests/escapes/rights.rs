@@ -58,6 +58,10 @@ pub const TESTS: &[Test] = &[
         }
         let user = container.exec_with(&["--cap", RAW, "--user", "1000"], &["/guest", "probe"]).facts();
         user.is("/capabilities/effective", &json!([])).is("/capabilities/inheritable", &json!([]));
+        // What the configuration has in it is seen by the same reading.
+        let sets = json!({"bounding": [RAW], "permitted": [RAW], "effective": [RAW], "inheritable": [RAW]});
+        let asked = running(t.bundle().edit(|config| config["process"]["capabilities"] = sets));
+        crate::exec::facts(&asked, &[]).is("/capabilities/inheritable", &json!([RAW]));
     }),
     test("escapes: CVE-2026-30892, exec is of the user that was named", &[], |t| {
         let container = running(t.bundle());
@@ -124,6 +128,8 @@ pub const TESTS: &[Test] = &[
             let bundle = t.bundle().patch(ordinary.clone());
             fs::remove_file(bundle.rootfs().join("etc/passwd")).unwrap();
             let bundle = bundle.link(&format!("{up}{outside}/bird"), "/etc/passwd");
+            let named = fs::read_to_string(bundle.rootfs().join("etc/passwd")).unwrap();
+            assert!(named.contains("alive"), "by its path it is the host's, or this test could not fail");
             let output = bundle.run();
             let home = output.facts().at("/env").to_string();
             assert!(!home.contains("alive"), "the home directory comes from the host: {home}");
@@ -131,7 +137,10 @@ pub const TESTS: &[Test] = &[
                 bundle.link(&format!("{up}{outside}"), "/work").patch(json!({"process": {"cwd": "/work/made"}}));
             // It may refuse such an image.
             let _ = bundle.run().code;
+            assert_eq!(fs::read_dir(&canary.0).unwrap().count(), 1, "the directory was made on the host");
+            fs::create_dir(bundle.rootfs().join("work/made")).unwrap();
+            fs::remove_dir(canary.0.join("made"))
+                .expect("made by its path it is on the host, or this test could not fail");
         }
-        assert_eq!(fs::read_dir(&canary.0).unwrap().count(), 1, "the directory was made on the host");
     }),
 ];
