@@ -1,6 +1,6 @@
 //! AppArmor: the profile of the container's program and of further ones, where the kernel enforces it.
 
-use integration::{Bundle, Context, Test, need, requires, test};
+use integration::{Bundle, Context, Coracle, Test, need, requires, test};
 use serde_json::json;
 
 /// Profiles that are loaded as long as this lives. Each denies one file.
@@ -44,6 +44,35 @@ fn confined(t: &Context, profile: &str, no_new_privileges: bool) -> Bundle {
     t.bundle().patch(json!({"process": process})).file("/one", "1").file("/two", "2").args(&["/guest", "trap"])
 }
 
+/// The labels of further processes, in containers with a profile and without.
+fn labels(t: &Context, coracle: Coracle, first: &str, second: &str) -> Vec<String> {
+    let (named, plain) = (t.path("named.json"), t.path("plain.json"));
+    let process = json!({"args": CURRENT, "cwd": "/", "user": {"uid": 5, "gid": 6}, "env": []});
+    let mut with_profile = process.clone();
+    with_profile["apparmorProfile"] = json!(second);
+    std::fs::write(&plain, process.to_string()).unwrap();
+    std::fs::write(&named, with_profile.to_string()).unwrap();
+    let files = [named.to_str().unwrap(), plain.to_str().unwrap()];
+    let ways: [&[&str]; 4] = [
+        &["--user", "1000:1000", "--cap", "CAP_CHOWN"],
+        &["--apparmor", second, "--no-new-privs", "--user", "1000:1000"],
+        &["--process", files[0]],
+        &["--process", files[1]],
+    ];
+    let mut labels = Vec::new();
+    for (profile, no_new_privileges) in [(first, true), ("", false)] {
+        let mut container = confined(t, profile, no_new_privileges).with(coracle.clone()).start();
+        assert_eq!(container.line(), "ready");
+        for way in ways {
+            let call = coracle.call(["exec"]).args(way).arg(container.id());
+            let output = if way.starts_with(&["--process"]) { call.run() } else { call.args(CURRENT).run() };
+            let label = output.ok().stdout.trim().to_owned();
+            labels.push(format!("{profile:?} {way:?}: {label}"));
+        }
+    }
+    labels
+}
+
 pub const TESTS: &[Test] = &[
     test("apparmor: the program and further ones are confined", &[134], |t| {
         let profiles = Profiles::load(t, &["/one", "/two"]);
@@ -63,6 +92,24 @@ pub const TESTS: &[Test] = &[
             container.exec_with(&other, &["/guest", "read", "/one"]).ok().says("1");
             container.exec_with(&other, &["/guest", "read", "/two"]).fails().stderr("Permission denied");
         }
+    }),
+    test("apparmor: the labels of further processes are as another runtime's", &[134], |t| {
+        requires!(need::program("/usr/sbin/runc"));
+        let profiles = Profiles::load(t, &["/one", "/two"]);
+        let (first, second) = (&profiles.names[0], &profiles.names[1]);
+        let ours = labels(t, t.coracle(), first, second);
+        // All three are seen: else the comparison would be of nothing.
+        for label in [format!("{first} (enforce)"), format!("{second} (enforce)"), "unconfined".to_owned()] {
+            assert!(ours.iter().any(|line| line.ends_with(&format!(": {label}"))), "{label}: {ours:#?}");
+        }
+        let mut theirs = labels(t, t.peer("/usr/sbin/runc"), first, second);
+        for line in &mut theirs {
+            // A file without a profile: the container's counts (docs/cli.md), while runc's program is then free.
+            if line.contains("plain.json") && line.starts_with(&format!("{first:?}")) {
+                *line = line.replace(": unconfined", &format!(": {first} (enforce)"));
+            }
+        }
+        assert_eq!(ours, theirs);
     }),
     test("apparmor: in a user namespace", &[134], |t| {
         let profiles = Profiles::load(t, &["/one"]);

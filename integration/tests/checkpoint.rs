@@ -3,26 +3,28 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use integration::{Bundle, Call, ConsoleSocket, Container, Context, Output, Test, criu_path, need, requires, test};
+use integration::{
+    Bundle, Call, ConsoleSocket, Container, Context, Output, Pty, Test, criu_path, need, requires, test,
+};
 use serde_json::{Value, json};
 
 use crate::cgroups::v1;
 
 /// Counts in memory and in an open file.
-fn counting(t: &Context) -> Bundle {
+pub fn counting(t: &Context) -> Bundle {
     t.bundle().patch(json!({"root": {"readonly": false}})).args(&["/guest", "count", "/tmp/count"])
 }
 
-fn with_criu(call: Call) -> Call {
+pub fn with_criu(call: Call) -> Call {
     call.env("PATH", criu_path())
 }
 
-fn save(container: &Container, images: &Path, options: &[&str]) -> Output {
+pub fn save(container: &Container, images: &Path, options: &[&str]) -> Output {
     with_criu(container.call("checkpoint")).args(options).arg("--image-path").arg(images).run()
 }
 
 /// `restore --detach` under an id of its own.
-fn restore(bundle: &Bundle, images: &Path, options: &[&str]) -> (Container, Output) {
+pub fn restore(bundle: &Bundle, images: &Path, options: &[&str]) -> (Container, Output) {
     let mut container = Container::named(bundle.coracle(), &bundle.id());
     let call = bundle.coracle().call(["restore", "--detach"]).args(options).arg("--image-path").arg(images);
     let call = call.arg("--bundle").arg(bundle.path()).arg(container.id());
@@ -32,14 +34,14 @@ fn restore(bundle: &Bundle, images: &Path, options: &[&str]) -> (Container, Outp
 
 /// Has the container count once more.
 #[track_caller]
-fn counts(container: &mut Container, number: u32) {
+pub fn counts(container: &mut Container, number: u32) {
     container.kill("USR1").ok();
     assert_eq!(container.line(), number.to_string());
 }
 
 /// A container that has counted to 2.
 #[track_caller]
-fn counted(bundle: &Bundle) -> Container {
+pub fn counted(bundle: &Bundle) -> Container {
     let mut container = bundle.start();
     assert_eq!(container.line(), "ready");
     counts(&mut container, 1);
@@ -47,7 +49,7 @@ fn counted(bundle: &Bundle) -> Container {
     container
 }
 
-fn file(bundle: &Bundle) -> String {
+pub fn file(bundle: &Bundle) -> String {
     fs::read_to_string(bundle.rootfs().join("tmp/count")).unwrap()
 }
 
@@ -161,10 +163,11 @@ pub const TESTS: &[Test] = &[
     test("checkpoint: with all that may be saved, and each way with cgroups", &[], |t| {
         requires!(need::criu());
         let both = ["--tcp-established", "--ext-unix-sk", "--file-locks", "--auto-dedup"];
+        let dump = ["--link-remap", "--tcp-skip-in-flight"];
         for (mode, images) in [("soft", "a"), ("full", "b"), ("ignore", "c")] {
             let cgroups = ["--manage-cgroups-mode", mode, "--empty-ns", "network"];
             let bundle = counting(t);
-            save(&counted(&bundle), &t.path(images), &[&both[..], &cgroups, &["--link-remap"]].concat()).ok();
+            save(&counted(&bundle), &t.path(images), &[&both[..], &cgroups, &dump].concat()).ok();
             let (mut restored, output) = restore(&bundle, &t.path(images), &[&both[..], &cgroups].concat());
             output.ok();
             counts(&mut restored, 3);
@@ -190,24 +193,67 @@ pub const TESTS: &[Test] = &[
         assert_eq!(socket.line(), "0 typed");
         drop(restored);
     }),
-    test("checkpoint: restored in the foreground", &[], |t| {
+    test("checkpoint: standard streams that are a terminal of the caller's", &[], |t| {
+        requires!(need::criu());
+        let mut terminal = Pty::open(24, 80);
+        let at = format!("tty={}", terminal.path().display());
+        let bundle = counting(t);
+        let first = Container::named(bundle.coracle(), &bundle.id());
+        let run = bundle.coracle().call(["run", "--detach", "--bundle"]).arg(bundle.path()).arg(first.id());
+        bundle.save();
+        run.launched(&at).run().ok();
+        terminal.expect("ready");
+        first.kill("USR1").ok();
+        terminal.expect("1");
+        save(&first, &t.path("refused"), &[]).fails().stderr(terminal.path().to_str().unwrap());
+        save(&first, &t.path("images"), &["--shell-job"]).ok();
+        let second = Container::named(bundle.coracle(), &bundle.id());
+        let call = bundle.coracle().call(["restore", "--detach", "--shell-job", "--image-path"]).arg(t.path("images"));
+        with_criu(call.arg("--bundle").arg(bundle.path()).arg(second.id())).launched(&at).run().ok();
+        second.kill("USR1").ok();
+        terminal.expect("2");
+    }),
+    test("checkpoint: other labels than the saved ones", &[], |t| {
         requires!(need::criu());
         let bundle = counting(t);
         save(&counted(&bundle), &t.path("images"), &[]).ok();
-        let container = Container::named(bundle.coracle(), &bundle.id());
-        let call =
-            container.call("restore").arg("--bundle").arg(bundle.path()).arg("--image-path").arg(t.path("images"));
-        let mut running = with_criu(call).spawn();
-        // Its record is there before, and its process after.
-        let pid = |output: &Output| output.code == 0 && !output.stdout.contains("\"pid\": 0");
-        while !pid(&container.call("state").run()) {
-            std::thread::yield_now();
+        let with = |options: &[&str]| restore(&bundle, &t.path("images"), options);
+        let mut modules = vec![("nosuch:x", "unknown lsm nosuch")];
+        if need::apparmor().is_err() {
+            modules.push(("apparmor:nosuch", "apparmor not supported by kernel"));
         }
-        container.kill("USR1").ok();
-        assert_eq!(running.line(), "3");
-        running.signal(nix::sys::signal::Signal::SIGTERM);
-        running.wait().code(15);
-        container.call("state").run().fails().stderr("does not exist");
+        if need::path("/sys/fs/selinux/enforce").is_err() {
+            modules.push(("selinux:x", "selinux not supported by kernel"));
+        }
+        for (profile, text) in modules {
+            let (container, output) = with(&["--lsm-profile", profile]);
+            output.fails().stderr(text);
+            container.call("state").run().fails().stderr("does not exist");
+        }
+        // A context is for mounts that were saved with one.
+        let (mut restored, output) = with(&["--lsm-mount-context", "nosuch"]);
+        output.ok();
+        counts(&mut restored, 3);
+    }),
+    test("checkpoint: restored in the foreground", &[], |t| {
+        requires!(need::criu());
+        for (options, images) in [(&[][..], "plain"), (&["--no-subreaper", "--no-pivot"], "without")] {
+            let (bundle, images) = (counting(t), t.path(images));
+            save(&counted(&bundle), &images, &[]).ok();
+            let container = Container::named(bundle.coracle(), &bundle.id());
+            let call = container.call("restore").args(options).arg("--bundle").arg(bundle.path());
+            let mut running = with_criu(call).arg("--image-path").arg(images).spawn();
+            // Its record is there before, and its process after.
+            let pid = |output: &Output| output.code == 0 && !output.stdout.contains("\"pid\": 0");
+            while !pid(&container.call("state").run()) {
+                std::thread::yield_now();
+            }
+            container.kill("USR1").ok();
+            assert_eq!(running.line(), "3");
+            running.signal(nix::sys::signal::Signal::SIGTERM);
+            running.wait().code(15);
+            container.call("state").run().fails().stderr("does not exist");
+        }
     }),
     test("checkpoint: hooks", &[], |t| {
         requires!(need::criu());

@@ -5,6 +5,8 @@ mod cpu;
 mod disk;
 mod memory;
 
+pub use disk::numbers_below as disk_below;
+
 use std::time::{Duration, Instant};
 
 use integration::{Bundle, Cgroup, Container, Context, Output, Test, need, requires, test};
@@ -150,6 +152,9 @@ macro_rules! by_both_drivers {
     };
 }
 
+// Read back and not felt, for what comes of them is left to the kernel: memory.reservation and swappiness (they count when
+// the whole machine reclaims memory, and then as a preference) and the weights of a disk (bfq's, which share out the time
+// of a disk while it has more to do than it can).
 by_both_drivers! {
     "memory", &[320, 321, 328, 227], &[], memory::memory;
     "too much memory of its own is the container's death", &[320], &[], memory::own_memory;

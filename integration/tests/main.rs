@@ -27,6 +27,7 @@ mod image_run;
 mod lifecycle;
 mod limits;
 mod live_mounts;
+mod migration;
 mod mounts;
 mod namespaces;
 mod network;
@@ -87,6 +88,7 @@ fn tests() -> Vec<Test> {
         network::TESTS,
         pause::TESTS,
         checkpoint::TESTS,
+        migration::TESTS,
         ps::TESTS,
         update::TESTS,
         events::TESTS,

@@ -24,6 +24,11 @@ fn disk(path: &Path) -> (PathBuf, String) {
     (place, number)
 }
 
+/// Both numbers of the disk below a path.
+pub fn numbers_below(path: &Path) -> [u64; 2] {
+    numbers(&disk(path).1)
+}
+
 fn numbers(device: &str) -> [u64; 2] {
     let (major, minor) = device.split_once(':').unwrap();
     [major.parse().unwrap(), minor.parse().unwrap()]
