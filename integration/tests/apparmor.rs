@@ -103,7 +103,7 @@ pub const TESTS: &[Test] = &[
             assert!(ours.iter().any(|line| line.ends_with(&format!(": {label}"))), "{label}: {ours:#?}");
         }
         let mut theirs = labels(t, t.peer("/usr/sbin/runc"), first, second);
-        for line in &mut theirs {
+        for line in theirs.iter_mut().filter(|_| need::coracle(t).is_ok()) {
             // A file without a profile: the container's counts (docs/cli.md), while runc's program is then free.
             if line.contains("plain.json") && line.starts_with(&format!("{first:?}")) {
                 *line = line.replace(": unconfined", &format!(": {first} (enforce)"));
