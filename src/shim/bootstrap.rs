@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,6 +14,7 @@ use coracle_sys::directories;
 use sha2::{Digest, Sha256};
 
 use crate::args::Args;
+use crate::client;
 use crate::config;
 use crate::error::{Doing, Error, Result};
 use crate::options::Options;
@@ -102,7 +103,7 @@ fn listen(path: &str) -> Result<Option<UnixListener>> {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
         bound => return bound.map(Some).doing(|| format!("listen on {path}")),
     }
-    if UnixStream::connect(path).is_ok() {
+    if client::lives(path) {
         return Ok(None);
     }
     // Left behind by one that was killed.

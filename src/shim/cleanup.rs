@@ -2,7 +2,6 @@
 //! working directory is the bundle.
 
 use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use containerd_shim_protos::protobuf::Message;
 
 use crate::args::Args;
 use crate::bootstrap::{self, ADDRESS};
+use crate::client;
 use crate::config;
 use crate::error::{Doing, Error, Result};
 use crate::events::timestamp;
@@ -57,7 +57,7 @@ fn remove_socket(args: &Args, bundle: &Path) {
             bootstrap::socket(bootstrap::SOCKETS, &args.address, &args.namespace, &group)
         }
     };
-    if UnixStream::connect(&path).is_err() {
+    if !client::lives(&path) {
         let _ = std::fs::remove_file(path);
     }
 }

@@ -1,7 +1,6 @@
 //! What happens to tasks, told to containerd: one thread, one queue, so in the order in which it happened.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,19 +13,16 @@ use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim_protos::shim::event::Envelope;
 use containerd_shim_protos::topics::TASK_OOM_EVENT_TOPIC;
-use containerd_shim_protos::ttrpc::proto::MESSAGE_HEADER_LENGTH;
-use containerd_shim_protos::ttrpc::{Code, MessageHeader, Request, Response};
+use containerd_shim_protos::ttrpc::Code;
 use coracle_cgroup::Oom;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::error::{Doing, Error, Result};
-use crate::log;
+use crate::{client, log};
 
 /// Where containerd defines its events.
 const PACKAGE: &str = "containerd.events";
-/// How long containerd may take to answer. One that hangs is asked again.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait for a containerd that is not there, in milliseconds.
 const PAUSE: u16 = 500;
 /// How often the last events are tried when the shim is about to end.
@@ -201,16 +197,14 @@ impl Publisher {
     fn send(&mut self, topic: &str, at: SystemTime, event: Any) -> Result<()> {
         let request = self.request(topic, at, event)?;
         if let Some(connection) = &mut self.connection
-            && call(connection, &request).is_ok()
+            && forward(connection, &request).is_ok()
         {
             return Ok(());
         }
         self.connection = None;
         let path = self.address.strip_prefix("unix://").unwrap_or(&self.address);
-        let mut connection = UnixStream::connect(path).doing(|| format!("connect to {path}"))?;
-        let patient = connection.set_read_timeout(Some(PATIENCE));
-        patient.and_then(|()| connection.set_write_timeout(Some(PATIENCE))).doing(|| "set timeout".into())?;
-        call(&mut connection, &request)?;
+        let mut connection = client::connect(path)?;
+        forward(&mut connection, &request)?;
         self.connection = Some(connection);
         Ok(())
     }
@@ -224,33 +218,14 @@ impl Publisher {
             ..Envelope::default()
         };
         let forward = ForwardRequest { envelope: Some(envelope).into(), ..ForwardRequest::default() };
-        let request = Request {
-            service: "containerd.services.events.ttrpc.v1.Events".into(),
-            method: "Forward".into(),
-            payload: forward.write_to_bytes().map_err(malformed)?,
-            ..Request::default()
-        };
-        request.write_to_bytes().map_err(malformed)
+        client::request("containerd.services.events.ttrpc.v1.Events", "Forward", &forward)
     }
 }
 
-/// One ttrpc call, and its answer: a header of ten bytes and a message, each way. The client of the crate would hold two
-/// threads, one of which never sleeps for long.
-fn call(connection: &mut UnixStream, request: &[u8]) -> Result<()> {
-    let mut frame = Vec::from(MessageHeader::new_request(1, request.len() as u32));
-    frame.extend(request);
-    connection.write_all(&frame).doing(|| "send event".into())?;
-    let mut header = [0; MESSAGE_HEADER_LENGTH];
-    connection.read_exact(&mut header).doing(|| "read answer".into())?;
-    let mut answer = vec![0; MessageHeader::from(header).length as usize];
-    connection.read_exact(&mut answer).doing(|| "read answer".into())?;
-    let response = Response::parse_from_bytes(&answer).map_err(malformed)?;
+fn forward(connection: &mut UnixStream, request: &[u8]) -> Result<()> {
+    let response = client::call(connection, request)?;
     match response.status.as_ref() {
         Some(status) if status.code.enum_value_or_default() != Code::OK => Err(Error::new(status.message.clone())),
         _ => Ok(()),
     }
-}
-
-fn malformed(error: impl std::fmt::Display) -> Error {
-    Error::new(format!("encode event: {error}"))
 }

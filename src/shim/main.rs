@@ -9,6 +9,7 @@
 mod args;
 mod bootstrap;
 mod cleanup;
+mod client;
 mod config;
 mod console;
 mod error;
