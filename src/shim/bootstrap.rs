@@ -103,11 +103,14 @@ fn listen(path: &str) -> Result<Option<UnixListener>> {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
         bound => return bound.map(Some).doing(|| format!("listen on {path}")),
     }
-    if client::lives(path) {
+    if client::lives(path)? {
         return Ok(None);
     }
-    // Left behind by one that was killed.
-    std::fs::remove_file(path).doing(|| format!("remove {path}"))?;
+    // Left behind by one that was killed, unless it has removed it at its end.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        removed => removed.doing(|| format!("remove {path}"))?,
+    }
     UnixListener::bind(path).map(Some).doing(|| format!("listen on {path}"))
 }
 

@@ -35,7 +35,7 @@ pub fn delete(args: &Args) -> Result<()> {
     // Before: what did not end by itself ends by this.
     let ended = record::read(&bundle)?;
     clean_up(&runtime, &args.id, &bundle.join("rootfs"))?;
-    remove_socket(args, &bundle);
+    remove_socket(args, &bundle)?;
     let (pid, exit) = ended.unwrap_or_else(|| (read_pid(&bundle.join("init.pid")).unwrap_or(0), Exit::killed()));
     let response = DeleteResponse {
         pid,
@@ -48,16 +48,17 @@ pub fn delete(args: &Args) -> Result<()> {
 }
 
 /// A shim that was killed leaves its socket behind; that of a pod may serve others.
-fn remove_socket(args: &Args, bundle: &Path) {
+fn remove_socket(args: &Args, bundle: &Path) -> Result<()> {
     let path = match std::fs::read_to_string(bundle.join(ADDRESS)) {
-        Ok(address) => address.strip_prefix("unix://").unwrap_or(&address).to_owned(),
+        Ok(address) if !address.is_empty() => address.strip_prefix("unix://").unwrap_or(&address).to_owned(),
         // Killed before it said where: there, unless containerd had another place for it.
-        Err(_) => {
+        _ => {
             let group = config::group(bundle).unwrap_or_else(|| args.id.clone());
             bootstrap::socket(bootstrap::SOCKETS, &args.address, &args.namespace, &group)
         }
     };
-    if !client::lives(&path) {
+    if !client::lives(&path)? {
         let _ = std::fs::remove_file(path);
     }
+    Ok(())
 }

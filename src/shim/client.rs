@@ -47,12 +47,28 @@ pub fn call(connection: &mut UnixStream, request: &[u8]) -> Result<Response> {
 
 /// Whether a shim listens at `path`. To connect there does not tell: the kernel closes the connections of one that was
 /// killed before it closes its listener, so it is asked something, and the answer is no matter.
-pub fn lives(path: &str) -> bool {
-    let question = request("containerd.task.v3.Task", "Connect", &ConnectRequest::default());
-    let (Ok(mut connection), Ok(question)) = (connect(path), question) else { return false };
-    let asked = connection.write_all(&frame(&question)).and_then(|()| connection.read_exact(&mut [0]));
-    // One that hangs lives.
-    asked.map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |()| true)
+///
+/// # Errors
+/// What tells neither way.
+pub fn lives(path: &str) -> Result<bool> {
+    let question = request("containerd.task.v3.Task", "Connect", &ConnectRequest::default())?;
+    let asked = UnixStream::connect(path).and_then(|mut connection| {
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.write_all(&frame(&question))?;
+        connection.read_exact(&mut [0])
+    });
+    match asked.as_ref().map_err(std::io::Error::kind) {
+        // One that hangs lives.
+        Ok(()) | Err(ErrorKind::WouldBlock) => Ok(true),
+        Err(
+            ErrorKind::NotFound
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof,
+        ) => Ok(false),
+        Err(_) => asked.map(|()| true).doing(|| format!("ask who listens at {path}")),
+    }
 }
 
 fn frame(request: &[u8]) -> Vec<u8> {

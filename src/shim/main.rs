@@ -84,7 +84,7 @@ fn serve(args: &Args) -> Result<()> {
     }
     let unneeded = |_: &Error| drop(std::fs::remove_file(&args.socket));
     let starter = Starter::wait().inspect_err(unneeded)?;
-    let (shim, _server) = listen(args)?;
+    let (shim, _server) = listen(args).inspect_err(unneeded)?;
     starter.serves().inspect_err(unneeded)?;
     shim.follow()
 }
